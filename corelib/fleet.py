@@ -1,0 +1,230 @@
+"""The fleet: frozen values that say what shall exist. Everything else is derived from them.
+
+A `Fleet` is what `parameters/<environment>.yaml` means. The types are pydantic models, so that all problems of a
+file are found at once and the same types give the schema; they do no I/O. Terms: a *cluster* is a group of hosts
+deployed together (its own network, reserved address, storage); all clusters together run ONE etcd cluster, whose
+*members* are the hosts; a *dedicated* host is a Hetzner server and runs no etcd.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from ipaddress import IPv4Address, IPv4Network
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+Target = Literal["lab", "real"]
+Access = Literal["direct", "ssh"]
+
+CLIENT_PORT, PEER_PORT = 2379, 2380  # etcd's registered ports (IANA)
+LEGACY_CLIENT_PORT, LEGACY_PEER_PORT = 4001, 7001  # what etcd used before 2.0, kept by the reference deployment
+
+
+def _host_name(text: str) -> str:
+    # RFC 1123: a label of letters, digits and hyphens; lower case because Azure and etcd compare names as written.
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", text):
+        raise ValueError("a host name is 1 to 63 lower-case letters, digits and inner hyphens, without a dot")
+    return text
+
+
+def _ssh_key(text: str) -> str:
+    """Accept `type base64 [comment]` whose base64 names the same type (RFC 4253, section 6.6)."""
+    fields = text.split()
+    expected = "an OpenSSH public key, such as 'ssh-ed25519 AAAA… name'"
+    if len(fields) < 2:
+        raise ValueError(f"expected {expected}; the key itself is missing (a placeholder?)")
+    try:
+        blob = base64.b64decode(fields[1], validate=True)
+    except ValueError:
+        raise ValueError(f"expected {expected}; its second word is not base64 (a placeholder?)") from None
+    length = int.from_bytes(blob[:4], "big")
+    if blob[4 : 4 + length] != fields[0].encode() or len(blob) < 4 + length + 32:
+        raise ValueError(f"expected {expected}; the key is cut off or of another type than {fields[0]!r}")
+    return text
+
+
+def _reference(text: str) -> str:
+    if not re.fullmatch(r"(env|file):\S.*", text):
+        raise ValueError("a secret is given by reference: 'env:NAME' or 'file:path', never as a value")
+    return text
+
+
+def _wwn(text: str) -> str:
+    if not re.fullmatch(r"wwn-0x[0-9a-f]{16}([0-9a-f]{16})?", text):
+        raise ValueError("a disk is named by its WWN, 'wwn-0x' and 16 (or 32) hex digits, as in /dev/disk/by-id")
+    return text
+
+
+def _resource_name(text: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,40}[a-z0-9]", text):
+        raise ValueError("a name is 2 to 42 lower-case letters, digits and hyphens, beginning with a letter")
+    return text
+
+
+def _guid(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", text):
+        raise ValueError("an Azure id is 32 lower-case hex digits grouped 8-4-4-4-12")
+    return text
+
+
+HostName = Annotated[str, AfterValidator(_host_name)]
+SshKey = Annotated[str, AfterValidator(_ssh_key)]
+Reference = Annotated[str, AfterValidator(_reference)]
+Wwn = Annotated[str, AfterValidator(_wwn)]
+Guid = Annotated[str, AfterValidator(_guid)]
+ResourceName = Annotated[str, AfterValidator(_resource_name)]
+Text = Annotated[str, Field(min_length=1)]
+
+
+class Value(BaseModel):
+    """A frozen value: unknown keys are errors, and nothing is converted silently."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Member(NamedTuple):
+    """One etcd member: the host's name and its address on the overlay."""
+
+    name: str
+    address: IPv4Address
+
+    @property
+    def peer_url(self) -> str:
+        """What the other members call it."""
+        return f"http://{self.address}:{PEER_PORT}"
+
+    @property
+    def client_url(self) -> str:
+        """What clients call it."""
+        return f"http://{self.address}:{CLIENT_PORT}"
+
+
+class Release(Value):
+    """The distribution that hosts run; `version` is pinned, or `current`."""
+
+    distribution: Literal["flatcar", "coreos"]
+    channel: Literal["stable", "beta", "alpha", "lts"]
+    version: Annotated[str, Field(pattern=r"^(current|\d+\.\d+\.\d+)$")]
+
+
+class Updates(Value):
+    """When a host may reboot after an update."""
+
+    reboot_strategy: Literal["off", "reboot", "etcd-lock", "best-effort"]
+
+
+class Overlay(Value):
+    """The network that etcd runs on; `unit` is what brings it up on a host (empty: it needs none)."""
+
+    kind: Literal["weave", "none"]
+    network: IPv4Network
+    unit: str = ""
+
+
+class Etcd(Value):
+    """etcd's bootstrap, frozen apart from the current membership, and its timing in milliseconds."""
+
+    token: Text
+    heartbeat_ms: Annotated[int, Field(ge=10, le=60_000)]
+    election_ms: Annotated[int, Field(ge=50, le=50_000)]
+    legacy_ports: bool
+    loopback_listener: bool
+    bootstrap: Annotated[dict[HostName, IPv4Address], Field(min_length=1)]
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """The bootstrap members in the order in which they are written."""
+        return tuple(Member(name, address) for name, address in self.bootstrap.items())
+
+
+class Azure(Value):
+    """Where the Azure hosts live, and how to log in (`default`: azure-identity's own chain)."""
+
+    tenant: Guid
+    subscription: Guid
+    credential: Literal["default", "azure-cli", "managed-identity", "environment"] = "default"
+
+
+class Host(Value):
+    """An Azure host: VM name = host name = etcd member name; `address` is its overlay address."""
+
+    name: HostName
+    address: IPv4Address
+
+
+class Cluster(Value):
+    """Azure hosts deployed together: a resource group, network, reserved address and storage of their own."""
+
+    name: ResourceName
+    location: Annotated[str, Field(pattern=r"^[a-z0-9]+$")]
+    size: Text
+    network: IPv4Network
+    subnet: IPv4Network
+    ssh_from: Annotated[tuple[IPv4Network, ...], Field(min_length=1)]
+    data_disk_gb: Annotated[int, Field(ge=4, le=32_767)]
+    zones: tuple[Annotated[str, Field(pattern=r"^[123]$")], ...] = ()
+    hosts: Annotated[tuple[Host, ...], Field(min_length=1)]
+
+
+class Hetzner(Value):
+    """Robot's login and the operator's SSH key, by reference; the distribution's install script, as a path."""
+
+    user: Reference
+    password: Reference
+    login_key: Reference
+    installer: Text
+
+
+class Dedicated(Value):
+    """A dedicated server at Hetzner, named by number, address, and the WWN of the one disk that may be wiped."""
+
+    name: HostName
+    server: Annotated[int, Field(ge=1)]
+    address: IPv4Address
+    disk: Wwn
+    ssh_port: Annotated[int, Field(ge=1, le=65_535)] = 22
+
+
+class Lab(Value):
+    """The loopback range that a lab of this environment runs in."""
+
+    network: IPv4Network
+
+
+class Fleet(Value):
+    """All that shall exist in one environment."""
+
+    environment: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
+    target: Target
+    access: Access
+    owner: Text
+    release: Release
+    updates: Updates
+    ssh_keys: Annotated[tuple[SshKey, ...], Field(min_length=1)]
+    profile: Literal["bootable", "as-written"] = "bootable"
+    overlay: Overlay
+    etcd: Etcd
+    azure: Azure | None = None
+    clusters: tuple[Cluster, ...] = ()
+    hetzner: Hetzner | None = None
+    dedicated: tuple[Dedicated, ...] = ()
+    lab: Lab | None = None
+
+    @property
+    def hosts(self) -> tuple[Host, ...]:
+        """All Azure hosts, cluster by cluster."""
+        return tuple(host for cluster in self.clusters for host in cluster.hosts)
+
+    def cluster_of(self, name: str) -> Cluster:
+        """The cluster that a host belongs to; KeyError if it belongs to none."""
+        for cluster in self.clusters:
+            if any(host.name == name for host in cluster.hosts):
+                return cluster
+        raise KeyError(name)
+
+
+def quorum(members: int) -> int:
+    """How many of `members` voters must agree (etcd FAQ: (n/2)+1)."""
+    return members // 2 + 1

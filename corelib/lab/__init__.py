@@ -1,0 +1,4 @@
+"""The lab: local stand-ins for both providers, with real etcd processes and real SSH behind them.
+
+It shares no code with what it stands in for: nothing here imports `userdata`, `azure`, `hetzner` or `etcd`.
+"""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -104,6 +104,23 @@ class Approval:
     target: Mapping[str, str]
     code: str
     steps: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One event of an apply: a step begins, waits for something, is done, or has failed.
+
+    `facts` is plain JSON data worth keeping as evidence (request ids, addresses, exit codes).
+    """
+
+    target: str
+    phase: Literal["begin", "wait", "done", "failed"]
+    detail: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+Watch = Callable[[Progress], None]
+"""Told of every event, from any thread. It journals: if it raises on `begin`, that step must not start."""
 
 
 def approve(plan: Plan, at: datetime, by: str) -> Approval:

@@ -1,0 +1,137 @@
+"""Contradictions: what a fleet's values say against each other, though each is right by itself.
+
+Every rule is a pure generator over the fleet; `where` turns a place in the parameters into `file:line`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from ipaddress import IPv4Address, IPv4Network
+
+from .fleet import Fleet, quorum
+from .report import Finding
+
+Location = tuple[str | int, ...]
+Where = Callable[[Location], str]
+
+_LOOPBACK = IPv4Network("127.0.0.0/8")  # RFC 1122, section 3.2.1.3
+
+
+def contradictions(fleet: Fleet, where: Where) -> list[Finding]:
+    """All contradictions and warnings of a fleet, in the order of the rules."""
+    rules = (_unique, _needed, _overlay, _bootstrap, _timing, _networks, _target, _voters)
+    return [finding for rule in rules for finding in rule(fleet, where)]
+
+
+def _unique(fleet: Fleet, where: Where) -> Iterator[Finding]:
+    yield from _twice("host name", _host_places(fleet, "name"), where)
+    yield from _twice("address", _host_places(fleet, "address"), where)
+    clusters = [(c.name, ("fleet", "clusters", n, "name")) for n, c in enumerate(fleet.clusters)]
+    yield from _twice("cluster name", clusters, where)
+    yield from _twice(
+        "bootstrap address", [(a, ("fleet", "etcd", "bootstrap", n)) for n, a in fleet.etcd.bootstrap.items()], where
+    )
+    for key in ("server", "disk"):
+        places = [(getattr(d, key), ("fleet", "dedicated", n, key)) for n, d in enumerate(fleet.dedicated)]
+        yield from _twice(f"dedicated {key}", places, where)
+
+
+def _host_places(fleet: Fleet, key: str) -> list[tuple[Hashable, Location]]:
+    azure = [
+        (getattr(host, key), ("fleet", "clusters", c, "hosts", h, key))
+        for c, cluster in enumerate(fleet.clusters)
+        for h, host in enumerate(cluster.hosts)
+    ]
+    return azure + [(getattr(d, key), ("fleet", "dedicated", n, key)) for n, d in enumerate(fleet.dedicated)]
+
+
+def _twice(what: str, places: Iterable[tuple[Hashable, Location]], where: Where) -> Iterator[Finding]:
+    seen: dict[Hashable, Location] = {}
+    for value, place in places:
+        if value in seen:
+            yield Finding("error", where(place), f"{what} {value} is used twice; first at {where(seen[value])}")
+        seen.setdefault(value, place)
+
+
+def _needed(fleet: Fleet, where: Where) -> Iterator[Finding]:
+    if fleet.clusters and fleet.azure is None:
+        yield Finding("error", where(("fleet", "clusters")), "clusters need fleet.azure (tenant, subscription)")
+    if fleet.dedicated and fleet.hetzner is None:
+        yield Finding("error", where(("fleet", "dedicated")), "dedicated hosts need fleet.hetzner (user, password, …)")
+    if fleet.target == "lab" and fleet.lab is None:
+        yield Finding("error", where(("fleet", "target")), "target lab needs fleet.lab (network: 127.x.y.0/24)")
+
+
+def _overlay(fleet: Fleet, where: Where) -> Iterator[Finding]:
+    for address, place in _host_places(fleet, "address"):
+        if place[1] == "clusters" and address not in fleet.overlay.network:
+            yield Finding(
+                "error", where(place), f"address {address} is not in the overlay's network {fleet.overlay.network}"
+            )
+    if fleet.overlay.kind == "weave" and not fleet.overlay.unit:
+        yield Finding("error", where(("fleet", "overlay")), "overlay weave needs `unit`, what brings it up on a host")
+
+
+def _bootstrap(fleet: Fleet, where: Where) -> Iterator[Finding]:
+    hosts = {host.name: host.address for host in fleet.hosts}
+    for name, address in fleet.etcd.bootstrap.items():
+        place = where(("fleet", "etcd", "bootstrap", name))
+        if name not in hosts:
+            yield Finding(
+                "warning",
+                place,
+                f"bootstrap member {name} is no host of this fleet",
+                "right only if it was removed since",
+            )
+        elif hosts[name] != address:
+            yield Finding("error", line, f"bootstrap member {name} has address {address}, its host has {hosts[name]}")
+    for host, place in _host_places(fleet, "name"):
+        if place[1] == "clusters" and host not in fleet.etcd.bootstrap:
+            message = f"host {host} is not in etcd.bootstrap: it would not become a member of the cluster"
+            yield Finding("error", where(place), message, "name it there; adding members later is not supported yet")
+
+
+def _timing(fleet: Fleet, where: Where) -> Iterator[Finding]:
+    etcd = fleet.etcd
+    if etcd.election_ms < 5 * etcd.heartbeat_ms:
+        message = f"election_ms {etcd.election_ms} is under five heartbeats ({5 * etcd.heartbeat_ms})"
+        yield Finding("error", where(("fleet", "etcd", "election_ms")), message, "etcd would hold needless elections")
+
+
+def _networks(fleet: Fleet, where: Where) -> Iterator[Finding]:
+    for n, cluster in enumerate(fleet.clusters):
+        place = where(("fleet", "clusters", n, "network"))
+        if cluster.network.overlaps(fleet.overlay.network):
+            yield Finding("error", place, f"network {cluster.network} overlaps the overlay's {fleet.overlay.network}")
+        if not cluster.subnet.subnet_of(cluster.network):
+            place = where(("fleet", "clusters", n, "subnet"))
+            yield Finding("error", place, f"subnet {cluster.subnet} is not inside the network {cluster.network}")
+
+
+def _target(fleet: Fleet, where: Where) -> Iterator[Finding]:
+    """A lab's addresses are on its own loopback range, real ones never are."""
+    lab = fleet.lab.network if fleet.lab else None
+    if lab is not None and (lab.prefixlen != 24 or not lab.subnet_of(_LOOPBACK)):
+        yield Finding(
+            "error", where(("fleet", "lab", "network")), f"a lab's network is a /24 in 127.0.0.0/8; found {lab}"
+        )
+    for address, place in _host_places(fleet, "address"):
+        if not isinstance(address, IPv4Address):
+            continue
+        if fleet.target == "lab" and lab is not None and address not in lab:
+            yield Finding("error", where(place), f"address {address} is outside the lab's network {lab}")
+        if fleet.target == "real" and address in _LOOPBACK:
+            yield Finding("error", where(place), f"address {address} is loopback, and the target is real")
+    if fleet.target == "lab" and fleet.etcd.loopback_listener and len(fleet.hosts) > 1:
+        place = where(("fleet", "etcd", "loopback_listener"))
+        yield Finding(
+            "error", place, "127.0.0.1:2379 exists once, and the lab's hosts share this machine", "set it to false"
+        )
+
+
+def _voters(fleet: Fleet, where: Where) -> Iterator[Finding]:
+    members = len(fleet.etcd.bootstrap)
+    if members % 2 == 0:
+        message = f"{members} voters tolerate no more failures than {members - 1}: quorum is {quorum(members)}"
+        sites = "; an even split between two sites stops both halves" if len(fleet.clusters) == 2 else ""
+        yield Finding("warning", where(("fleet", "etcd", "bootstrap")), message + sites, "prefer three or five")

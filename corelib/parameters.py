@@ -1,0 +1,248 @@
+"""Parameters: the text of `parameters/<environment>.yaml` → a Fleet, or every problem at once with file and line.
+
+The text is read with positions and its scalars mean what they look like (YAML 1.2's core rules): `off` is a word,
+`0644` is a word, `1.10` is a word; only `true`, `false`, `null` and plain decimal numbers are converted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from .contradictions import contradictions
+from .errors import BadInput
+from .fleet import Fleet
+from .report import Finding, Report
+
+Location = tuple[str | int, ...]
+
+_MOST_NODES = 1_000_000  # aliases can make a short text expand without bound
+_EXAMPLE = re.compile(r"[^#]*#\s*example\b")
+_WORDS = {  # pydantic's kinds of error, in the words of a YAML file
+    "bool_type": "must be true or false",
+    "dict_type": "must be a mapping",
+    "int_type": "must be a whole number",
+    "model_type": "must be a mapping",
+    "string_type": "must be text (in quotes, if it looks like a number)",
+    "too_short": "must not be empty",
+    "tuple_type": "must be a list",
+}
+
+
+class ParametersError(BadInput):
+    """The parameters file is wrong; `report` holds every finding, with file and line."""
+
+    def __init__(self, source: str, report: Report) -> None:
+        errors = report.errors
+        count = f"{len(errors)} problem{'s' if len(errors) > 1 else ''}"
+        found = "\n".join([f"{count}; nothing was done.", *(f"  {finding}" for finding in errors)])
+        super().__init__(f"reading {source}", found)
+        self.report = report
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A value that is still marked `# example`: its path and `file:line`."""
+
+    path: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """What a parameters file says: the fleet, the SHA-256 of the text, warnings, values still marked as examples."""
+
+    fleet: Fleet
+    source: str
+    digest: str
+    report: Report
+    examples: tuple[Example, ...]
+
+
+def load(text: str, source: str) -> Parameters:
+    """Read parameters from `text`; `source` names the file in findings. Raises ParametersError."""
+    document = _Document(text, source)
+    data = document.data()
+    document.refuse()
+    fleet = _validate(data, document)
+    document.refuse()
+    document.findings += contradictions(fleet, document.where)
+    document.refuse()
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return Parameters(fleet, source, digest, Report.of(document.findings), tuple(document.examples()))
+
+
+def _validate(data: Any, document: _Document) -> Fleet:
+    """Check the two top-level keys, then let the model check the rest; all findings go to the document."""
+    if not isinstance(data, dict):
+        raise ParametersError(document.source, Report((document.error((), "expected the keys environment and fleet"),)))
+    for key in data.keys() - {"environment", "fleet"}:
+        document.findings.append(document.error((key,), _unknown(key, ["environment", "fleet"])))
+    for key in ("environment", "fleet"):
+        if key not in data:
+            document.findings.append(document.error((), f"the key {key!r} is missing"))
+    body = data.get("fleet")
+    if not isinstance(body, dict):
+        document.findings.append(document.error(("fleet",), f"expected a mapping, found {_show(body)}"))
+        document.refuse()
+    elif "environment" in body:
+        document.findings.append(document.error(("fleet", "environment"), "the environment is named at the top level"))
+    try:
+        return Fleet.model_validate_json(json.dumps({**data.get("fleet", {}), "environment": data.get("environment")}))
+    except ValidationError as problem:
+        # The environment stands beside the fleet in the file and inside it in the model.
+        document.findings += [_finding(e, document) for e in problem.errors(include_url=False) if not _echo(e)]
+        document.refuse()
+        raise
+
+
+def _finding(error: Any, document: _Document) -> Finding:
+    """Put one of pydantic's errors into the file's own words and place."""
+    inner: Location = error["loc"]
+    location = inner if inner[:1] == ("environment",) else ("fleet", *inner)
+    last, kind = location[-1] if location else "", error["type"]
+    if kind == "extra_forbidden":
+        return document.error(location, _unknown(str(last), _allowed(inner[:-1])))
+    if kind == "missing":
+        return document.error(location[:-1], f"the key {last!r} is missing{_in(location[:-1])}")
+    path = _path(location)
+    if kind == "value_error":
+        return document.error(location, f"{path}: {error['ctx']['error']}; found {_show(error['input'])}")
+    message = _WORDS.get(kind) or error["msg"].removeprefix("Input ").replace("should", "must")
+    return document.error(location, f"{path}: {message}; found {_show(error['input'])}")
+
+
+def _echo(error: Any) -> bool:
+    """True for a list that is "too short" only because pydantic left out its wrong items, reported by themselves."""
+    return error["type"] == "too_short" and bool(error["input"])
+
+
+def _allowed(location: Location) -> list[str]:
+    """The keys that the model allows at a place, by walking its JSON Schema."""
+    schema = Fleet.model_json_schema()
+    here: dict[str, Any] = schema
+    for part in location:
+        here = here.get("items", {}) if isinstance(part, int) else here.get("properties", {}).get(part, {})
+        for option in here.get("anyOf", [here]):
+            if "$ref" in option:
+                here = schema["$defs"][option["$ref"].rsplit("/", 1)[1]]
+    return [key for key in here.get("properties", {}) if location or key != "environment"]
+
+
+def _unknown(key: str, allowed: Sequence[str]) -> str:
+    close = get_close_matches(key, allowed, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"unknown key {key!r}; {hint}allowed: {', '.join(allowed)}"
+
+
+def _show(value: Any) -> str:
+    text = {None: "nothing", True: "true", False: "false"}.get(value) if isinstance(value, bool | None) else repr(value)
+    return text if text is not None and len(text) <= 60 else f"{str(text)[:57]}…"
+
+
+def _path(location: Iterable[str | int]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+
+
+def _in(location: Location) -> str:
+    return f" in {_path(location)}" if location else ""
+
+
+class _Document:
+    """A YAML text with the line of every value, and the findings about it."""
+
+    def __init__(self, text: str, source: str) -> None:
+        self.source = source
+        self.lines = text.splitlines()
+        self.findings: list[Finding] = []
+        self._places: dict[Location, int] = {(): 1}
+        self._nodes = 0
+        self._scalars: list[tuple[Location, yaml.Mark]] = []
+        self._root = self._compose(text)
+
+    def _compose(self, text: str) -> yaml.Node | None:
+        try:
+            return yaml.compose(text.removeprefix("\ufeff"), Loader=yaml.SafeLoader)
+        except yaml.YAMLError as problem:
+            mark = getattr(problem, "problem_mark", None)
+            line = mark.line + 1 if mark else 1
+            message = getattr(problem, "problem", None) or str(problem).splitlines()[0]
+            finding = Finding("error", f"{self.source}:{line}", f"this is not YAML: {message}")
+            raise ParametersError(self.source, Report((finding,))) from None
+
+    def data(self) -> Any:
+        """The document as plain data, scalars kept as text where YAML 1.1 would surprise."""
+        return None if self._root is None else self._convert(self._root, ())
+
+    def where(self, location: Location) -> str:
+        """`file:line` of a place, or of the nearest place around it that exists."""
+        while location not in self._places:
+            location = location[:-1]
+        return f"{self.source}:{self._places[location]}"
+
+    def error(self, location: Location, message: str) -> Finding:
+        """An error at a place."""
+        return Finding("error", self.where(location), message)
+
+    def refuse(self) -> None:
+        """Raise ParametersError if there is an error by now."""
+        report = Report.of(sorted(self.findings, key=_by_line))
+        if not report.ok:
+            raise ParametersError(self.source, report)
+
+    def examples(self) -> Iterator[Example]:
+        """The values whose line is marked `# example`."""
+        for location, end in self._scalars:
+            if _EXAMPLE.match(self.lines[end.line][end.column :]):
+                yield Example(_path(location), self.where(location))
+
+    def _convert(self, node: yaml.Node, location: Location) -> Any:
+        self._nodes += 1
+        if self._nodes > _MOST_NODES or len(location) > 50:
+            found = self.error(location, "the document is nested too deeply, or expands too far through aliases")
+            raise ParametersError(self.source, Report((found,)))
+        self._places.setdefault(location, node.start_mark.line + 1)
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, location)
+        if isinstance(node, yaml.SequenceNode):
+            return [self._convert(child, (*location, n)) for n, child in enumerate(node.value)]
+        self._scalars.append((location, node.end_mark))
+        return _scalar(node)
+
+    def _mapping(self, node: yaml.MappingNode, location: Location) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = str(key_node.value)
+            here = (*location, key)
+            if key in result:
+                first = self._places[here]
+                where = f"{self.source}:{key_node.start_mark.line + 1}"
+                self.findings.append(
+                    Finding("error", where, f"the key {key!r} stands here again; first in line {first}")
+                )
+                continue
+            self._places[here] = key_node.start_mark.line + 1
+            result[key] = self._convert(value_node, here)
+        return result
+
+
+def _scalar(node: yaml.Node) -> Any:
+    """A scalar by YAML 1.2's core rules; quoted ones are always text."""
+    text: str = node.value
+    if node.style is not None:
+        return text
+    if re.fullmatch(r"-?(0|[1-9][0-9]*)", text):
+        return int(text)
+    return {"true": True, "false": False, "null": None, "~": None, "": None}.get(text, text)
+
+
+def _by_line(finding: Finding) -> int:
+    return int(finding.where.rsplit(":", 1)[1])

@@ -75,14 +75,10 @@ def _overlay(fleet: Fleet, where: Where) -> Iterator[Finding]:
 def _bootstrap(fleet: Fleet, where: Where) -> Iterator[Finding]:
     hosts = {host.name: host.address for host in fleet.hosts}
     for name, address in fleet.etcd.bootstrap.items():
-        place = where(("fleet", "etcd", "bootstrap", name))
+        line = where(("fleet", "etcd", "bootstrap", name))
         if name not in hosts:
-            yield Finding(
-                "warning",
-                place,
-                f"bootstrap member {name} is no host of this fleet",
-                "right only if it was removed since",
-            )
+            message = f"bootstrap member {name} is no host of this fleet"
+            yield Finding("warning", line, message, "right only if it was removed since")
         elif hosts[name] != address:
             yield Finding("error", line, f"bootstrap member {name} has address {address}, its host has {hosts[name]}")
     for host, place in _host_places(fleet, "name"):
@@ -100,12 +96,12 @@ def _timing(fleet: Fleet, where: Where) -> Iterator[Finding]:
 
 def _networks(fleet: Fleet, where: Where) -> Iterator[Finding]:
     for n, cluster in enumerate(fleet.clusters):
-        place = where(("fleet", "clusters", n, "network"))
+        line = where(("fleet", "clusters", n, "network"))
         if cluster.network.overlaps(fleet.overlay.network):
-            yield Finding("error", place, f"network {cluster.network} overlaps the overlay's {fleet.overlay.network}")
+            yield Finding("error", line, f"network {cluster.network} overlaps the overlay's {fleet.overlay.network}")
         if not cluster.subnet.subnet_of(cluster.network):
-            place = where(("fleet", "clusters", n, "subnet"))
-            yield Finding("error", place, f"subnet {cluster.subnet} is not inside the network {cluster.network}")
+            line = where(("fleet", "clusters", n, "subnet"))
+            yield Finding("error", line, f"subnet {cluster.subnet} is not inside the network {cluster.network}")
 
 
 def _target(fleet: Fleet, where: Where) -> Iterator[Finding]:
@@ -123,10 +119,9 @@ def _target(fleet: Fleet, where: Where) -> Iterator[Finding]:
         if fleet.target == "real" and address in _LOOPBACK:
             yield Finding("error", where(place), f"address {address} is loopback, and the target is real")
     if fleet.target == "lab" and fleet.etcd.loopback_listener and len(fleet.hosts) > 1:
-        place = where(("fleet", "etcd", "loopback_listener"))
-        yield Finding(
-            "error", place, "127.0.0.1:2379 exists once, and the lab's hosts share this machine", "set it to false"
-        )
+        line = where(("fleet", "etcd", "loopback_listener"))
+        message = "127.0.0.1:2379 exists once, and the lab's hosts share this machine"
+        yield Finding("error", line, message, "set it to false")
 
 
 def _voters(fleet: Fleet, where: Where) -> Iterator[Finding]:

@@ -214,6 +214,7 @@ class _Document:
             return self._mapping(node, location)
         if isinstance(node, yaml.SequenceNode):
             return [self._convert(child, (*location, n)) for n, child in enumerate(node.value)]
+        assert isinstance(node, yaml.ScalarNode)  # noqa: S101 - YAML has three kinds of node
         self._scalars.append((location, node.end_mark))
         return _scalar(node)
 
@@ -234,7 +235,7 @@ class _Document:
         return result
 
 
-def _scalar(node: yaml.Node) -> Any:
+def _scalar(node: yaml.ScalarNode) -> Any:
     """A scalar by YAML 1.2's core rules; quoted ones are always text."""
     text: str = node.value
     if node.style is not None:

@@ -1,0 +1,101 @@
+"""etcd's part of the user-data: its environment files, and the drop-in of the release's own service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..fleet import (
+    CLIENT_PORT,
+    LEGACY_CLIENT_PORT,
+    LEGACY_PEER_PORT,
+    PEER_PORT,
+    Etcd,
+    Fleet,
+    Host,
+)
+from .cloudconfig import Quoted
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What a distribution calls its etcd: the unit, the stem of its environment files, its data directory."""
+
+    unit: str
+    stem: str
+    data_dir: str
+
+
+# CoreOS ships etcd2.service (to 2020); Flatcar ships etcd-member.service only, which runs etcd's own image.
+ETCD2 = Service("etcd2.service", "/etc/etcd2", "/var/lib/etcd2")
+ETCD_MEMBER = Service("etcd-member.service", "/etc/etcd-member", "/var/lib/etcd")
+SERVICES = {"coreos": ETCD2, "flatcar": ETCD_MEMBER}
+
+
+def shared_file(service: Service, etcd: Etcd, *, timing: bool) -> dict[str, Any]:
+    """The environment file that all members share: token, bootstrap list, state, and the timing on request."""
+    members = ",".join(f"{member.name}={member.peer_url}" for member in etcd.members)
+    lines = {
+        "ETCD_INITIAL_CLUSTER_TOKEN": etcd.token,
+        "ETCD_INITIAL_CLUSTER": members,
+        "ETCD_INITIAL_CLUSTER_STATE": "new",
+    }
+    if timing:
+        lines |= {"ETCD_HEARTBEAT_INTERVAL": str(etcd.heartbeat_ms), "ETCD_ELECTION_TIMEOUT": str(etcd.election_ms)}
+    return _file(f"{service.stem}.env", lines)
+
+
+def host_file(service: Service, etcd: Etcd, host: Host) -> dict[str, Any]:
+    """The environment file of one member: where it listens and what it advertises."""
+    peer, client = f"http://{host.address}:{PEER_PORT}", f"http://{host.address}:{CLIENT_PORT}"
+    listen_peer, listen_client = [peer], [client]
+    if etcd.legacy_ports:
+        listen_peer.append(f"http://{host.address}:{LEGACY_PEER_PORT}")
+        listen_client.append(f"http://{host.address}:{LEGACY_CLIENT_PORT}")
+    if etcd.loopback_listener:
+        listen_client.append(f"http://127.0.0.1:{CLIENT_PORT}")
+    return _file(
+        f"{service.stem}.{host.name}.env",
+        {
+            "ETCD_INITIAL_ADVERTISE_PEER_URLS": peer,
+            "ETCD_LISTEN_PEER_URLS": ",".join(listen_peer),
+            "ETCD_LISTEN_CLIENT_URLS": ",".join(listen_client),
+            "ETCD_ADVERTISE_CLIENT_URLS": client,
+        },
+    )
+
+
+def started_unit(service: Service, fleet: Fleet) -> dict[str, Any]:
+    """The service enabled, started, and ordered on the overlay.
+
+    The overlay's unit is wanted, not required: a missing one must not keep etcd from being tried again (the shipped
+    unit restarts it every 10 s) until the overlay's address exists. A missing environment file is an error here.
+    """
+    before = " ".join(["network-online.target", *([fleet.overlay.unit] if fleet.overlay.unit else [])])
+    order = f"[Unit]\nWants={before}\nAfter={before}\n\n"
+    drop_in = _drop_in(order + _environment(service, optional=""))
+    return {"name": service.unit, "enable": True, "command": "start", "drop_ins": [drop_in]}
+
+
+def named_unit(service: Service) -> dict[str, Any]:
+    """The service as its owner wrote it in 2015: only a drop-in; nothing starts it."""
+    return {"name": service.unit, "drop_ins": [_drop_in(_environment(service, optional="-"))]}
+
+
+def _environment(service: Service, optional: str) -> str:
+    return (
+        "[Service]\n"
+        f"Environment=ETCD_DATA_DIR={service.data_dir}\n"
+        "Environment=ETCD_NAME=%H\n"
+        f"EnvironmentFile={optional}{service.stem}.env\n"
+        f"EnvironmentFile={optional}{service.stem}.%H.env\n"
+    )
+
+
+def _drop_in(content: str) -> dict[str, Any]:
+    return {"name": "50-environment-variables.conf", "content": content}
+
+
+def _file(path: str, variables: dict[str, str]) -> dict[str, Any]:
+    content = "".join(f'{name}="{value}"\n' for name, value in variables.items())
+    return {"path": path, "permissions": Quoted("0644"), "owner": "root", "content": content}

@@ -1,0 +1,114 @@
+"""Fleet → one `#cloud-config` per host, in one of two profiles.
+
+`bootable` is what is deployed: complete, and today's service for the release is enabled, started and ordered.
+`as-written` means what the owner of the reference deployment wrote in 2015, for comparison: one document a cluster,
+with the environment files of all its hosts, naming etcd2 without starting it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..fleet import Cluster, Dedicated, Fleet, Host
+from ..report import Finding, Report
+from . import etcd
+from .cloudconfig import Quoted, emit
+
+AZURE_LIMIT = 65_535  # bytes of custom data before base64 (Azure: osProfile.customData)
+
+
+@dataclass(frozen=True, slots=True)
+class UserData:
+    """What one host is told: the document and what is to be said about it."""
+
+    host: str
+    text: str
+    report: Report
+
+    @property
+    def content(self) -> bytes:
+        """The bytes that reach the host."""
+        return self.text.encode()
+
+    @property
+    def sha256(self) -> str:
+        """The digest of those bytes."""
+        return hashlib.sha256(self.content).hexdigest()
+
+
+def render(fleet: Fleet, profile: str | None = None) -> dict[str, UserData]:
+    """The user-data of every host by name, in the fleet's order; `profile` overrides the fleet's own."""
+    as_written = (profile or fleet.profile) == "as-written"
+    cluster_document = _written_cluster if as_written else _bootable_host
+    result = {}
+    for cluster in fleet.clusters:
+        for host in cluster.hosts:
+            text = emit(cluster_document(fleet, cluster, host))
+            result[host.name] = UserData(host.name, text, Report.of(_host_findings(fleet, host, text, as_written)))
+    for dedicated in fleet.dedicated:
+        text = emit(_dedicated(fleet, dedicated))
+        result[dedicated.name] = UserData(dedicated.name, text, Report())
+    return result
+
+
+def difference(host: str, before: str | None, after: str) -> str:
+    """The lines by which a host's document differs from its last rendering; empty if it does not."""
+    if before == after:
+        return ""
+    old = [] if before is None else before.splitlines()
+    lines = difflib.unified_diff(old, after.splitlines(), f"{host} (last rendering)", host, n=1, lineterm="")
+    return "\n".join(lines)
+
+
+def findings(rendered: Mapping[str, UserData]) -> Report:
+    """What is to be said about a whole rendering, each thing once."""
+    return Report.of(finding for one in rendered.values() for finding in one.report)
+
+
+def _bootable_host(fleet: Fleet, _: Cluster, host: Host) -> dict[str, Any]:
+    service = etcd.SERVICES[fleet.release.distribution]
+    return {
+        "hostname": host.name,
+        "ssh_authorized_keys": list(fleet.ssh_keys),
+        "write_files": [
+            etcd.shared_file(service, fleet.etcd, timing=True),
+            etcd.host_file(service, fleet.etcd, host),
+        ],
+        "coreos": {"update": _update(fleet), "units": [etcd.started_unit(service, fleet)]},
+    }
+
+
+def _written_cluster(fleet: Fleet, cluster: Cluster, _: Host) -> dict[str, Any]:
+    timing = {"heartbeat_interval": fleet.etcd.heartbeat_ms, "election_timeout": fleet.etcd.election_ms}
+    files = [etcd.host_file(etcd.ETCD2, fleet.etcd, host) for host in cluster.hosts]
+    return {
+        "write_files": [etcd.shared_file(etcd.ETCD2, fleet.etcd, timing=False), *files],
+        "coreos": {"update": _update(fleet), "etcd2": timing, "units": [etcd.named_unit(etcd.ETCD2)]},
+    }
+
+
+def _dedicated(fleet: Fleet, dedicated: Dedicated) -> dict[str, Any]:
+    return {
+        "ssh_authorized_keys": list(fleet.ssh_keys),
+        "hostname": dedicated.name,
+        "coreos": {"update": _update(fleet)},
+    }
+
+
+def _update(fleet: Fleet) -> dict[str, Any]:
+    return {"group": fleet.release.channel, "reboot_strategy": Quoted(fleet.updates.reboot_strategy)}
+
+
+def _host_findings(fleet: Fleet, host: Host, text: str, as_written: bool) -> Iterator[Finding]:
+    size = len(text.encode())
+    if size > AZURE_LIMIT:
+        yield Finding("error", host.name, f"{size} bytes of user-data; Azure takes at most {AZURE_LIMIT}")
+    if as_written:
+        yield Finding("warning", host.name, "as written, nothing starts etcd2.service", "deploy the profile bootable")
+    elif fleet.overlay.unit:
+        message = f"etcd waits for {fleet.overlay.unit}, which this user-data does not bring"
+        yield Finding("warning", host.name, message, "the image or a later step has to; etcd is tried every 10 s")

@@ -1,0 +1,162 @@
+"""The `runbooks` command: what can be asked without opening a notebook, and running one headless.
+
+Exit codes: 0 succeeded, no change or awaiting approval · 1 failed · 2 bad input · 3 refused · 4 unhealthy ·
+5 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import project
+from .errors import BadInput, Refused, RunbookError, Unhealthy
+
+_EPILOG = (__doc__ or "").partition("\n\n")[2]
+
+EXIT = {
+    "succeeded": 0,
+    "no change": 0,
+    "awaiting approval": 0,
+    "failed": 1,
+    "refused": 3,
+    "unhealthy": 4,
+    "interrupted": 5,
+    "running": 1,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; what is foreseeable is told in a sentence on standard error."""
+    given = _parser().parse_args(arguments)
+    try:
+        return int(given.act(given))
+    except RunbookError as error:
+        print(error, file=sys.stderr)
+        return next((code for kind, code in _CODES.items() if isinstance(error, kind)), 1)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 5
+
+
+_CODES: dict[type[RunbookError], int] = {BadInput: 2, Refused: 3, Unhealthy: 4}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="runbooks", description="Runbooks for fleets of container hosts.", epilog=_EPILOG
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    check = commands.add_parser("check", help="read a parameters file; name every problem with its line")
+    check.add_argument("-f", "--file", type=Path, required=True)
+    check.set_defaults(act=_check)
+
+    render = commands.add_parser("render", help="write the user-data of every host into a folder")
+    render.add_argument("-f", "--file", type=Path, required=True)
+    render.add_argument("--out", type=Path, required=True, metavar="DIR", help="replaced as a whole")
+    render.add_argument("--as-written", action="store_true", help="the form in which the reference's owner wrote it")
+    render.set_defaults(act=_render)
+
+    run = commands.add_parser("run", help="run a runbook headless, its notebook filed with its record")
+    run.add_argument("name", choices=("render", "deploy-azure", "install-hetzner", "verify-etcd"))
+    run.add_argument("-f", "--file", type=Path, required=True)
+    run.add_argument("--reason", default="", help="why, for the record")
+    run.add_argument("--approved-plan", default="", metavar="plan-…", help="the digest of the plan that you approve")
+    run.add_argument(
+        "--consent", action="append", default=[], metavar="TEXT", help="what may be destroyed, as the plan names it"
+    )
+    run.set_defaults(act=_run)
+
+    records = commands.add_parser("records", help="list the runs and their outcomes")
+    records.add_argument("--environment", default="")
+    records.add_argument("--json", action="store_true")
+    records.set_defaults(act=_records)
+
+    lab = commands.add_parser("lab", help="local stand-ins for both providers")
+    lab.add_argument("what", choices=("start", "stop", "status"))
+    lab.add_argument("--network", default="127.0.2.0/24", help="a /24 in 127.0.0.0/8 (default: %(default)s)")
+    lab.set_defaults(act=_lab)
+
+    demo = commands.add_parser("demo", help="all four runbooks on a lab, from nothing to a verified cluster")
+    demo.set_defaults(act=_demo)
+    return parser
+
+
+def _check(given: argparse.Namespace) -> int:
+    from .runbook.inputs import load  # noqa: PLC0415 - each command loads only what it needs
+
+    loaded = load(given.file.resolve(), _project_or_here())
+    hosts = len(loaded.fleet.hosts) + len(loaded.fleet.dedicated)
+    environment, target = loaded.fleet.environment, loaded.fleet.target
+    print(f"{loaded.source}: environment {environment}, target {target}, {hosts} hosts: no errors")
+    for finding in loaded.report:
+        print(finding)
+    for example in loaded.examples:
+        print(f"{example.where}: still an example: {example.path}")
+    return 0
+
+
+def _render(given: argparse.Namespace) -> int:
+    from . import userdata  # noqa: PLC0415 - each command loads only what it needs
+    from .runbook.inputs import load  # noqa: PLC0415
+    from .runbook.render import write  # noqa: PLC0415
+
+    loaded = load(given.file.resolve(), _project_or_here())
+    rendered = userdata.render(loaded.fleet, "as-written" if given.as_written else None)
+    write(rendered, given.out.resolve())
+    for name, one in rendered.items():
+        print(f"{one.sha256[:12]}  {given.out / name}.yaml")
+    for finding in userdata.findings(rendered):
+        print(finding, file=sys.stderr)
+    return 0
+
+
+def _run(given: argparse.Namespace) -> int:
+    from .runbook.launch import launch  # noqa: PLC0415 - papermill is slow to load
+
+    settings = {"reason": given.reason}
+    if given.name in ("deploy-azure", "install-hetzner"):
+        settings |= {"approved_plan": given.approved_plan, "consent": given.consent}
+    elif given.approved_plan or given.consent:
+        raise BadInput(f"running {given.name}", "it changes nothing, so it takes no approval", "leave it out")
+    done = launch(given.name, given.file.resolve(), settings, project.find(), print)
+    return EXIT[done.outcome]
+
+
+def _records(given: argparse.Namespace) -> int:
+    from .record import records  # noqa: PLC0415 - each command loads only what it needs
+    from .views import Table  # noqa: PLC0415
+
+    found = records(project.find().root, given.environment)
+    if given.json:
+        print(json.dumps([one.as_dict() for one in found], indent=1))
+        return 0
+    rows = [
+        (one.started[:19], one.outcome, one.environment, one.runbook, one.operator, one.reason, one.id) for one in found
+    ]
+    print(Table(("started (UTC)", "outcome", "environment", "runbook", "operator", "reason", "id"), rows).text())
+    return 0
+
+
+def _lab(given: argparse.Namespace) -> int:
+    from .runbook.labs import act  # noqa: PLC0415 - each command loads only what it needs
+
+    return act(given.what, project.find().root, given.network, print)
+
+
+def _demo(_: argparse.Namespace) -> int:
+    from .runbook.demo import demo  # noqa: PLC0415 - each command loads only what it needs
+
+    return demo(project.find(), print)
+
+
+def _project_or_here() -> project.Project:
+    """The project around the working folder; outside of one, paths are shown from here."""
+    try:
+        return project.find()
+    except BadInput:
+        return project.Project(Path.cwd())

@@ -1,0 +1,142 @@
+"""The runbooks that change something: plan, approve exactly that, apply."""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ..plan import Plan, permit
+from ..record.lock import exclusive
+from ..record.origin import operator
+from ..views import Note, Page, View
+from ..views.plan import count
+from ..views.plan import plan as show_plan
+from .approvals import Approvals
+from .session import Session, Watcher
+
+
+class Changing(Session):
+    """A session whose work is a plan; runbooks say how to make it and how to carry it out."""
+
+    inputs = ("environment", "fleet", "reason", "approved_plan", "consent")
+
+    _shown: Plan | None = None
+    _approved_here = ""  # the digest that was approved by typing into the form
+    _consent_here: tuple[str, ...] = ()
+
+    @abstractmethod
+    def _make_plan(self) -> Plan:
+        """Observe, and plan what is left to do. Changes nothing."""
+
+    @abstractmethod
+    def _carry_out(self, plan: Plan, watch: Watcher) -> Mapping[str, Any]:
+        """Do what the plan says; returns what is worth remembering, for the journal and the inventory."""
+
+    @abstractmethod
+    def _results(self) -> View | None:
+        """What exists now, for the operator's eyes."""
+
+    def plan(self) -> Any:
+        """Show what would be done, under which digest, and how to approve it. Changes nothing."""
+        with self._stage("plan") as stage:
+            self.loaded  # noqa: B018 - a clear error before anything is asked
+            self._shown = plan = self._make_plan()
+            self._approvals.remember(plan)
+            stage.facts = {"plan": plan.digest, "summary": count(plan)}
+            self._keep("plan.json", _content(plan))
+        if self.front_end.interactive and plan.pending and not plan.blocked:
+            return self._with_form(plan)
+        return show_plan(plan, self._how_to_approve(plan))
+
+    def apply(self) -> View:
+        """Carry out the plan, if exactly it was approved: observes and plans again first, and refuses what differs."""
+        with self._stage("apply") as stage:
+            self.loaded  # noqa: B018 - a clear error before anything is asked
+            digest = self._approved_here or self.given.approved_plan
+            with exclusive(self.project.state(self.loaded.fleet.environment), self.loaded.fleet.environment, *self._me):
+                plan = self._make_plan()
+                if plan.empty:
+                    stage.result = "no change"
+                    return Page.of(
+                        Note("Nothing to do: what is desired is what was observed.", "good"), self._results()
+                    )
+                if not digest:
+                    stage.result = "awaiting approval"
+                    return Note(f"Nothing was changed: {plan.digest} awaits its approval.", "warn")
+                self._permit(plan, digest)
+                stage.result, stage.facts = "applied", self._apply(plan)
+        return Page.of(Note(f"Applied: {count(plan)}.", "good"), self._results())
+
+    @property
+    def _approvals(self) -> Approvals:
+        return Approvals(self.project.state(self.loaded.fleet.environment) / "plans")
+
+    @property
+    def _me(self) -> tuple[str, str]:
+        return operator(), self._journal.folder.name
+
+    def _permit(self, plan: Plan, digest: str) -> None:
+        now, consent = datetime.now(UTC), (*self.given.consent, *self._consent_here)
+        approval = self._approvals.approval(digest, plan, operator(), now)
+        permit(plan, approval, now, consent)
+        facts = {"plan": digest, "by": approval.by, "at": approval.at.isoformat(), "consent": list(consent)}
+        self._journal.write("approval", **facts)
+
+    def _apply(self, plan: Plan) -> Mapping[str, Any]:
+        watch = self._watch(f"{self.name} in {plan.environment}")
+        try:
+            return self._carry_out(plan, watch)
+        finally:
+            watch.close()
+
+    def approve(self, plan: Plan, consent: tuple[str, ...]) -> None:
+        """What the form calls when the environment's name was typed: this plan is approved, by this operator."""
+        self._approved_here, self._consent_here = plan.digest, consent
+
+    def _with_form(self, plan: Plan) -> Any:
+        from ..views.forms import WithForm, approval  # noqa: PLC0415 - widgets load only where they can be used
+
+        return WithForm(show_plan(plan), approval(plan, self.approve))
+
+    def _how_to_approve(self, plan: Plan) -> str:
+        if plan.blocked:
+            return "This plan cannot be approved: remove what blocks it, then plan again."
+        if not plan.pending:
+            return ""
+        consent = "".join(f" -y 'consent: {json.dumps(list(plan.consents))}'" for _ in plan.consents[:1])
+        return (
+            f"To approve exactly this, run again with: -p approved_plan {plan.digest}{consent}\n"
+            f"In JupyterLab: approved_plan = {plan.digest!r} in the parameters cell, or the form."
+        )
+
+    def _keep(self, name: str, content: object) -> Path:
+        """Keep an artefact beside the journal, secrets hidden."""
+        path = self._journal.folder / name
+        path.write_text(self.redactor.text(json.dumps(content, indent=1, sort_keys=True, default=str)) + "\n")
+        return path
+
+    def _next(self, result: str) -> str:
+        if result == "awaiting approval" and self._shown is not None:
+            return f"Nothing was changed. Next: approve {self._shown.digest}, or leave it."
+        return ""
+
+
+def _content(plan: Plan) -> dict[str, Any]:
+    steps = [
+        {
+            "target": step.target,
+            "action": step.action,
+            "what": step.what,
+            "why": step.why,
+            "interrupts": step.interrupts,
+            "consent": step.consent,
+            "changes": [{"name": c.name, "old": c.old, "new": c.new} for c in step.changes],
+            "desired": step.desired,
+        }
+        for step in plan.steps
+    ]
+    return {"digest": plan.digest, "target": plan.target, "code": plan.code, "steps": steps}

@@ -1,0 +1,141 @@
+"""What a run is given: the parameters file, which is the authority, and the names that were set beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from .. import parameters
+from ..errors import BadInput, Refused
+from ..kernel.frontend import FrontEnd
+from ..parameters import Parameters
+from ..project import Project
+from ..views import Note, Page, Table, View
+from ..views.findings import findings
+
+if TYPE_CHECKING:
+    from .targets import Targets
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """The values of the parameters cell after injection, checked; `file` is where the fleet is read from."""
+
+    file: Path
+    environment: Any
+    fleet: Any
+    reason: str
+    approved_plan: str
+    consent: tuple[str, ...]
+
+
+def gather(names: Mapping[str, Any], front_end: FrontEnd, at: Project) -> Inputs:
+    """Check the notebook's own parameters and find the file. Raises BadInput, all problems in one."""
+    problems = []
+    environment = names.get("environment")
+    reason, approved, consent = names.get("reason", ""), names.get("approved_plan", ""), names.get("consent", [])
+    if not isinstance(reason, str):
+        problems.append(f"reason: must be text; found {reason!r}")
+    if not isinstance(approved, str) or not re.fullmatch(r"(plan-[0-9a-f]{16})?", approved):
+        problems.append(f"approved_plan: must be a plan's digest, 'plan-' and 16 hex digits; found {approved!r}")
+    if not isinstance(consent, list) or not all(isinstance(text, str) for text in consent):
+        problems.append(f'consent: must be a list of texts, such as ["wipe wwn-0x…"]; found {consent!r}')
+    if front_end.file is None and not isinstance(environment, str):
+        problems.append(f"environment: must be the name of a file in parameters/; found {environment!r}")
+    if problems:
+        raise BadInput("reading the notebook's parameters", "\n".join(problems), "correct them; nothing was done")
+    file = front_end.file or at.parameters(str(environment))
+    return Inputs(file, environment, names.get("fleet"), str(reason), str(approved), tuple(consent))
+
+
+def read(given: Inputs, at: Project) -> Parameters:
+    """The parameters file, and a refusal of what was set differently beside it."""
+    loaded = load(given.file, at)
+    text = as_injected(given.file)
+    override = _difference(given.fleet, text["fleet"], "fleet") if given.fleet is not None else ""
+    if given.environment != text["environment"]:
+        override = f"environment: the file says {text['environment']!r}, given was {given.environment!r}"
+    if override:
+        raise Refused(
+            f"reading {loaded.source}", f"it was overridden: {override}", "the file is the authority: change it"
+        )
+    return loaded
+
+
+def environments(at: Project) -> list[str]:
+    """The environments that have a parameters file."""
+    return sorted(file.stem for file in (at.root / "parameters").glob("*.yaml"))
+
+
+def load(file: Path, at: Project) -> Parameters:
+    """Read one file. Raises BadInput if it is not there, ParametersError if it is wrong."""
+    name = str(file.relative_to(at.root)) if file.is_relative_to(at.root) else str(file)
+    try:
+        text = file.read_bytes().decode()
+    except OSError as problem:
+        remedy = f"environments that are there: {', '.join(environments(at))}"
+        raise BadInput(f"reading {name}", problem.strerror or str(problem), remedy) from None
+    except UnicodeDecodeError as problem:
+        line = problem.object[: problem.start].count(b"\n") + 1
+        raise BadInput(f"reading {name}", f"line {line} is not UTF-8", "save the file as UTF-8") from None
+    return parameters.load(text, name)
+
+
+def as_injected(file: Path) -> dict[str, Any]:
+    """The top-level keys of a parameters file as papermill's `-f` would inject them."""
+    content: dict[str, Any] = yaml.load(file.read_text(), Loader=_LikePapermill)  # noqa: S506 - a SafeLoader
+    return content
+
+
+def summary(loaded: Parameters, given: Inputs, targets: Targets) -> View:
+    """What the run works on: environment, target, file, hosts, and what is to be said about them."""
+    fleet = loaded.fleet
+    facts = [
+        ("environment", fleet.environment),
+        ("target", f"{fleet.target}: {targets.description}"),
+        ("parameters", f"{loaded.source} (SHA-256 {loaded.digest[:12]}…)"),
+        ("release", f"{fleet.release.distribution} {fleet.release.channel} {fleet.release.version}"),
+        ("reason", given.reason or "none given"),
+    ]
+    hosts = [(cluster.name, host.name, str(host.address)) for cluster in fleet.clusters for host in cluster.hosts]
+    hosts += [(f"server {one.server}", one.name, str(one.address)) for one in fleet.dedicated]
+    marked = f"{len(loaded.examples)} values are still marked as examples: a plan against a real target refuses them"
+    return Page.of(
+        Table(("", ""), facts),
+        Table(("where", "host", "address"), hosts, "Hosts"),
+        findings(loaded.report),
+        Note(marked) if loaded.examples else None,
+    )
+
+
+def not_read(runbook: str) -> BadInput:
+    """The error of a cell that was run before the parameters were read."""
+    return BadInput(f"running {runbook}", "the parameters were not read yet", "run the cells from the top, in order")
+
+
+class _LikePapermill(yaml.SafeLoader):
+    """Reads a file as papermill does (YAML 1.1, dates kept as text), to compare with what it injected."""
+
+
+_LikePapermill.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def _difference(given: Any, written: Any, path: str) -> str:
+    """The first place where two values differ, in words; empty if they are equal."""
+    if isinstance(given, dict) and isinstance(written, dict):
+        for key in [*written, *(key for key in given if key not in written)]:
+            if key not in given or key not in written:
+                return f"{path}.{key} is only in {'the file' if key in written else 'what was given'}"
+            found = _difference(given[key], written[key], f"{path}.{key}")
+            if found:
+                return found
+        return ""
+    return "" if given == written else f"{path}: the file says {written!r}, given was {given!r}"

@@ -1,0 +1,93 @@
+"""render: parameters → validated fleet → `#cloud-config` per host, findings, differences from the last rendering."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from .. import userdata
+from ..errors import BadInput
+from ..userdata import UserData
+from ..views import Code, Note, Page, Table, View
+from ..views.findings import findings
+from .session import Session
+
+
+class Render(Session):
+    """Writes the rendering of one environment, as a whole, and shows what changed."""
+
+    name = "render"
+
+    def documents(self, profile: str = "") -> View:
+        """Render every host, keep the result, and show the hosts, each document, findings and differences."""
+        with self._stage("render") as stage:
+            fleet = self.loaded.fleet
+            rendered = userdata.render(fleet, profile or None)
+            folder = self.project.rendered(fleet.environment)
+            before = {name: _read(folder, name) for name in rendered}
+            write(rendered, folder)
+            stage.facts = {"documents": {name: one.sha256 for name, one in rendered.items()}}
+        return show(rendered, before, profile or fleet.profile)
+
+
+def write(rendered: Mapping[str, UserData], folder: Path) -> None:
+    """Write a file per host into `folder`, which is replaced as a whole or not at all. Raises BadInput.
+
+    A folder that holds anything but renderings is not replaced.
+    """
+    doing = f"writing the rendering to {folder}"
+    foreign = [p.name for p in folder.iterdir() if p.suffix != ".yaml"] if folder.is_dir() else []
+    if foreign or (folder.exists() and not folder.is_dir()):
+        raise BadInput(
+            doing, f"it holds something else: {', '.join(foreign[:3]) or 'it is a file'}", "name a new folder"
+        )
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as problem:
+        raise BadInput(doing, str(problem), "choose a folder that can be written") from None
+    try:
+        draft.chmod(0o755)
+        for name, one in rendered.items():
+            (draft / f"{name}.yaml").write_text(one.text)
+        old = folder.with_name(f".{folder.name}.old.{os.getpid()}")
+        if folder.exists():
+            folder.rename(old)
+        draft.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as problem:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise BadInput(doing, str(problem), "nothing was half-written; make room and run again") from None
+
+
+def show(rendered: Mapping[str, UserData], before: Mapping[str, str | None], profile: str) -> View:
+    """A table of hosts, then differences from the documents `before`, the documents, folded, then findings."""
+    rows = [
+        (name, f"{len(one.content)} bytes", one.sha256[:12], _word(before, name, one)) for name, one in rendered.items()
+    ]
+    different = [
+        Code(f"{name}: what changed", userdata.difference(name, before[name], one.text), folded=False)
+        for name, one in rendered.items()
+        if before[name] not in (None, one.text)
+    ]
+    return Page.of(
+        Note(f"{len(rendered)} documents rendered, profile {profile}.", "good"),
+        Table(("host", "size", "SHA-256", "last rendering"), rows),
+        Page(tuple(different)) if different else None,
+        Page(tuple(Code(f"{name}: the document", one.text) for name, one in rendered.items())),
+        findings(userdata.findings(rendered)),
+    )
+
+
+def _word(before: Mapping[str, str | None], name: str, one: UserData) -> str:
+    if before[name] is None:
+        return "none"
+    return "the same" if before[name] == one.text else "differs"
+
+
+def _read(folder: Path, name: str) -> str | None:
+    file = folder / f"{name}.yaml"
+    return file.read_text() if file.is_file() else None

@@ -1,0 +1,135 @@
+"""Tables, notes and listings, each as HTML for notebooks and as plain text for terminals and papermill's log.
+
+Meaning is never in colour alone: every state is also a word or a sign.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import Literal
+
+Tone = Literal["good", "bad", "warn", "plain"]
+
+# Readable on JupyterLab's light and dark themes: text keeps the theme's colour, the tone is a bar at the left.
+_COLOURS: dict[Tone, str] = {"good": "#2e7d32", "bad": "#c62828", "warn": "#b26a00", "plain": "#78909c"}
+_SIGNS: dict[Tone, str] = {"good": "✔", "bad": "✘", "warn": "!", "plain": " "}
+_CELL = "text-align:left;vertical-align:top;padding:2px 12px 2px 0"
+
+
+class View:
+    """Something to show: `html()` for notebooks, `text()` for terminals."""
+
+    def html(self) -> str:
+        """HTML without scripts, styles inline."""
+        raise NotImplementedError  # pragma: no cover - every view has its own
+
+    def text(self) -> str:
+        """Plain text without a trailing line break."""
+        raise NotImplementedError  # pragma: no cover - every view has its own
+
+    def _repr_html_(self) -> str:
+        return self.html()
+
+    def __repr__(self) -> str:
+        return self.text()
+
+
+@dataclass(frozen=True, repr=False)
+class Note(View):
+    """One sentence or a few lines that must be seen."""
+
+    message: str
+    tone: Tone = "plain"
+
+    def html(self) -> str:
+        """A paragraph with a bar in its tone's colour."""
+        style = f"border-left:4px solid {_COLOURS[self.tone]};padding:2px 10px;margin:6px 0;white-space:pre-wrap"
+        return f'<div style="{style}">{_SIGNS[self.tone].strip()} {escape(self.message)}</div>'
+
+    def text(self) -> str:
+        """The sign and the message."""
+        return f"{_SIGNS[self.tone]} {self.message}".strip()
+
+
+@dataclass(frozen=True, repr=False)
+class Table(View):
+    """Rows under column heads; `tones` marks rows, by number; `title` stands above."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[object]]
+    title: str = ""
+    tones: Sequence[Tone] = field(default=())
+
+    def html(self) -> str:
+        """A table whose cells keep their line breaks."""
+        title = f"<p><b>{escape(self.title)}</b></p>" if self.title else ""
+        head = "".join(f'<th style="{_CELL}">{escape(column)}</th>' for column in self.columns)
+        body = "".join(self._row(number, row) for number, row in enumerate(self.rows))
+        return f"{title}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+    def text(self) -> str:
+        """Columns aligned by spaces, marked rows with their sign in front; the last column wraps by itself."""
+        lines = [list(self.columns), *[[_flat(cell) for cell in row] for row in self.rows]]
+        widths = [max(len(line[n]) for line in lines) for n in range(len(self.columns))]
+        signs = [" ", *[_SIGNS[self._tone(number)] for number in range(len(self.rows))]]
+        out = [
+            f"{sign} " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+            for sign, line in zip(signs, lines, strict=True)
+        ]
+        return "\n".join([*([self.title] if self.title else []), *(line.rstrip() for line in out)])
+
+    def _tone(self, number: int) -> Tone:
+        return self.tones[number] if number < len(self.tones) else "plain"
+
+    def _row(self, number: int, row: Sequence[object]) -> str:
+        tone = self._tone(number)
+        bar = f"border-left:4px solid {_COLOURS[tone]};padding-left:8px;" if tone != "plain" else ""
+        cells = [f'<td style="{_CELL};white-space:pre-wrap">{escape(str(cell))}</td>' for cell in row]
+        return f'<tr style="{bar}">{"".join(cells)}</tr>'
+
+
+@dataclass(frozen=True, repr=False)
+class Code(View):
+    """A document as it is; in a notebook folded away under its title until it is clicked."""
+
+    title: str
+    content: str
+    folded: bool = True
+
+    def html(self) -> str:
+        """A folded listing."""
+        opened = "" if self.folded else " open"
+        return (
+            f"<details{opened}><summary>{escape(self.title)}</summary>"
+            f'<pre style="margin:4px 0 8px 16px">{escape(self.content)}</pre></details>'
+        )
+
+    def text(self) -> str:
+        """The title over the content."""
+        return f"--- {self.title}\n{self.content.rstrip()}"
+
+
+@dataclass(frozen=True, repr=False)
+class Page(View):
+    """Views one after the other."""
+
+    parts: tuple[View, ...]
+
+    @classmethod
+    def of(cls, *parts: View | None) -> Page:
+        """A page of those parts that are there."""
+        return cls(tuple(part for part in parts if part is not None))
+
+    def html(self) -> str:
+        """All parts."""
+        return "".join(part.html() for part in self.parts)
+
+    def text(self) -> str:
+        """All parts, a blank line between them."""
+        return "\n\n".join(part.text() for part in self.parts)
+
+
+def _flat(cell: object) -> str:
+    return " ".join(str(cell).split("\n"))

@@ -1,0 +1,20 @@
+"""Findings as a table; nothing where there are none."""
+
+from __future__ import annotations
+
+from ..report import Report, Severity
+from .document import Table, Tone
+
+_TONES: dict[Severity, Tone] = {"error": "bad", "warning": "warn", "info": "plain"}
+
+
+def findings(report: Report, title: str = "Findings") -> Table | None:
+    """A row a finding, the same message about several places in one row."""
+    if not len(report):
+        return None
+    places: dict[tuple[Severity, str, str], list[str]] = {}
+    for finding in report:
+        places.setdefault((finding.severity, finding.message, finding.remedy), []).append(finding.where)
+    rows = [(kind, ", ".join(where), message, remedy) for (kind, message, remedy), where in places.items()]
+    tones = [_TONES[kind] for kind, _, _ in places]
+    return Table(("severity", "where", "what", "what to do"), rows, title, tones)

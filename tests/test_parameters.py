@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from corelib import parameters
+from corelib.parameters import ParametersError
+
+FOLDER = Path(__file__).parents[1] / "parameters"
+LAB = (FOLDER / "lab.yaml").read_text()
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(ParametersError) as caught:
+        parameters.load(text, "p.yaml")
+    return [str(finding) for finding in caught.value.report.errors]
+
+
+def line_of(text: str, part: str) -> int:
+    return next(number for number, line in enumerate(text.splitlines(), 1) if part in line)
+
+
+@pytest.mark.parametrize("name", ["lab", "prd"])
+def test_the_committed_files_load(name: str) -> None:
+    loaded = parameters.load((FOLDER / f"{name}.yaml").read_text(), name)
+    assert loaded.report.ok
+    assert loaded.fleet.environment == name
+
+
+def test_production_is_the_reference_deployment() -> None:
+    fleet = parameters.load((FOLDER / "prd.yaml").read_text(), "prd").fleet
+    members = [(m.name, str(m.address)) for m in fleet.etcd.members]
+    assert members == [(f"azure-prd-0{n}", f"10.1.0.{n}") for n in (1, 2, 3, 4)]
+    assert [[h.name for h in c.hosts] for c in fleet.clusters] == [
+        ["azure-prd-01", "azure-prd-02"],
+        ["azure-prd-03", "azure-prd-04"],
+    ]
+    assert (fleet.etcd.token, fleet.etcd.heartbeat_ms, fleet.etcd.election_ms) == ("etcd-cluster", 500, 2500)
+    assert (fleet.release.distribution, fleet.release.channel) == ("flatcar", "beta")
+    assert (fleet.updates.reboot_strategy, fleet.target) == ("off", "real")
+    assert [d.name for d in fleet.dedicated] == ["ded-prd-01"]
+
+
+def test_what_only_the_owner_knows_is_marked() -> None:
+    loaded = parameters.load((FOLDER / "prd.yaml").read_text(), "prd.yaml")
+    assert {example.path for example in loaded.examples} >= {
+        "fleet.azure.tenant",
+        "fleet.azure.subscription",
+        "fleet.dedicated[0].server",
+        "fleet.dedicated[0].address",
+        "fleet.dedicated[0].disk",
+        "fleet.ssh_keys[0]",
+    }
+    assert parameters.load(LAB, "lab.yaml").examples == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "words"),
+    [
+        ("token: etcd", "tokn: etcd", "tokn", "unknown key 'tokn'; did you mean 'token'? allowed: token, heartbeat_ms"),
+        ("election_ms: 2500", "election_ms: slow", "slow", "must be a whole number; found 'slow'"),
+        ("election_ms: 2500", "election_ms: 2499", "2499", "election_ms 2499 is under five heartbeats (2500)"),
+        ("legacy_ports: true", "legacy_ports: yes", "yes", "must be true or false; found 'yes'"),
+        ("target: lab", "target: lba", "lba", "must be 'lab' or 'real'; found 'lba'"),
+        ("azure-lab-04, address: 127.0.2.4}", "azure-lab-04}", "azure-lab-04}", "the key 'address' is missing in fleet.clusters[1].hosts[0]"),
+        ("{name: azure-lab-02, address: 127.0.2.2}", "{name: azure-lab-01, address: 127.0.2.2}", "azure-lab-01, address: 127.0.2.2", "host name azure-lab-01 is used twice"),
+        ("{name: azure-lab-02, address: 127.0.2.2}", "{name: azure-lab-02, address: 127.0.2.1}", "azure-lab-02, address: 127.0.2.1", "address 127.0.2.1 is used twice"),
+        ("- ssh-ed25519 AAAA", "- ssh-rsa ###KEY###", "###KEY###", "the key itself is missing (a placeholder?)"),
+        ("disk: wwn-0x5000c500a1b2c3d4", "disk: /dev/sda", "/dev/sda", "a disk is named by its WWN"),
+        ("password: file:.lab", "password: hunter2 .lab", "hunter2", "a secret is given by reference"),
+        ("name: azure-lab-03,", "name: azure_lab_03,", "azure_lab_03", "a host name is 1 to 63"),
+        ("subnet: 10.20.1.0/24", "subnet: 10.99.1.0/24", "10.99.1.0", "is not inside the network 10.20.0.0/16"),
+        ("network: 10.20.0.0/16", "network: 127.0.0.0/16", "network: 127.0.0.0/16", "overlaps the overlay's"),
+        ("loopback_listener: false", "loopback_listener: true", "loopback_listener: true", "127.0.0.1:2379 exists once"),
+        ("address: 127.0.2.200", "address: 10.0.0.200", "10.0.0.200", "is outside the lab's network"),
+        ("environment: lab", "environments: lab", "environments", "unknown key 'environments'"),
+        ("  target: lab\n", "  target: lab\n  target: lab\n", "access", "the key 'target' stands here again; first in line"),
+        ("  access: direct", "\taccess: direct", "access", "this is not YAML"),
+    ],
+)  # fmt: skip
+def test_each_mistake_is_named_with_its_line(old: str, new: str, line: str, words: str) -> None:
+    assert old in LAB
+    text = LAB.replace(old, new, 1)
+    number = line_of(text, line)
+    found = [one for one in problems(text) if words in one]
+    assert found
+    if "again" not in words:
+        assert found[0].startswith(f"p.yaml:{number}: error: ")
+
+
+def test_all_problems_at_once_in_the_order_of_their_lines() -> None:
+    text = (
+        LAB.replace("target: lab", "target: lba")
+        .replace("token: etcd", "tokn: etcd")
+        .replace("size: St", "sise: St", 1)
+    )
+    lines = [int(one.split(":")[1]) for one in problems(text)]
+    assert len(lines) == 5  # two unknown keys, the two that are missing for it, one wrong value
+    assert lines == sorted(lines)
+
+
+def test_words_stay_words() -> None:
+    text = LAB.replace('reboot_strategy: "off"', "reboot_strategy: off").replace("token: etcd-cluster", "token: 0755")
+    fleet = parameters.load(text, "p.yaml").fleet
+    assert fleet.updates.reboot_strategy == "off"
+    assert fleet.etcd.token == "0755"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "a", "- a", "[", "{}", "environment: x\nfleet: []\n", "? [a]\n: b\n", "a: &a [*a]\n", "a: &b {}\nb: *b\n"],
+)
+def test_what_is_no_parameters_file_is_refused_in_words(text: str) -> None:
+    assert problems(text)
+
+
+def test_a_billion_laughs_are_refused() -> None:
+    text = "environment: &a0 [x, x, x, x, x, x, x, x, x]\n"
+    text += "".join(f"l{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
+    assert "expands too far" in problems(text)[0]
+
+
+@given(st.text())
+def test_any_text_is_answered(text: str) -> None:
+    with pytest.raises(ParametersError):
+        parameters.load(text, "p.yaml")
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda x: st.lists(x) | st.dictionaries(st.text(), x),
+        max_leaves=20,
+    )
+)
+def test_any_fleet_is_answered(fleet: object) -> None:
+    with pytest.raises(ParametersError):
+        parameters.load(yaml.safe_dump({"environment": "x", "fleet": fleet}), "p.yaml")

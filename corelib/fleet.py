@@ -126,7 +126,8 @@ class Overlay(Value):
 class Etcd(Value):
     """etcd's bootstrap, frozen apart from the current membership, and its timing in milliseconds."""
 
-    token: Text
+    # A token stands in an environment file and in every member's hash: no quotes, blanks or dollars.
+    token: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
     heartbeat_ms: Annotated[int, Field(ge=10, le=60_000)]
     election_ms: Annotated[int, Field(ge=50, le=50_000)]
     legacy_ports: bool

@@ -66,7 +66,7 @@ def test_what_only_the_owner_knows_is_marked() -> None:
         ("election_ms: 2500", "election_ms: 2499", "2499", "election_ms 2499 is under five heartbeats (2500)"),
         ("legacy_ports: true", "legacy_ports: yes", "yes", "must be true or false; found 'yes'"),
         ("target: lab", "target: lba", "lba", "must be 'lab' or 'real'; found 'lba'"),
-        ("azure-lab-04, address: 127.0.2.4}", "azure-lab-04}", "azure-lab-04}", "the key 'address' is missing in fleet.clusters[1].hosts[0]"),
+        ("azure-lab-04, address: 127.0.2.4}", "azure-lab-04}", "azure-lab-04}", "the key 'address' is missing in fleet.clusters[1].hosts[1]"),
         ("{name: azure-lab-02, address: 127.0.2.2}", "{name: azure-lab-01, address: 127.0.2.2}", "azure-lab-01, address: 127.0.2.2", "host name azure-lab-01 is used twice"),
         ("{name: azure-lab-02, address: 127.0.2.2}", "{name: azure-lab-02, address: 127.0.2.1}", "azure-lab-02, address: 127.0.2.1", "address 127.0.2.1 is used twice"),
         ("- ssh-ed25519 AAAA", "- ssh-rsa ###KEY###", "###KEY###", "the key itself is missing (a placeholder?)"),

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from corelib.errors import BadInput
+from corelib.kernel import guard
+from corelib.kernel.frontend import _given
+from corelib.kernel.redaction import Redactor
+from corelib.kernel.wire import Wire
+
+ALLOWED = ("environment", "fleet", "reason")
+SECRET = 'p4ss w"rd/+=ü'
+
+
+@pytest.mark.parametrize(
+    "source",
+    ['# Parameters\nenvironment = "lab"\nfleet = {"a": [1, None, -2.5]}\n', "print(1)", "x = 1", "# Parameters\n"],
+)
+def test_literals_for_known_names_pass(source: str) -> None:
+    assert guard.problem(source, ALLOWED) == ""
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("# Parameters\nenvironmnt = 1", "unknown parameter 'environmnt'; allowed: environment, fleet, reason"),
+        ("# Parameters\nreason = print(1)", "parameter 'reason' is not a literal: print(1)"),
+        ("# Parameters\nx; print(1) # = 1", "the injected parameters hold code: x"),
+        ("# Parameters\nimport os", "the injected parameters hold code: import os"),
+        ("# Parameters\nreason = fleet = 1", "the injected parameters hold code"),
+        ("# Parameters\nreason = f'{print(1)}'", "is not a literal"),
+        ("# Parameters\nreason = (", "are not Python"),
+    ],
+)
+def test_anything_else_is_refused(source: str, words: str) -> None:
+    assert words in guard.problem(source, ALLOWED)
+
+
+@given(st.text())
+def test_no_injected_cell_calls_anything(text: str) -> None:
+    assert guard.problem(f"# Parameters\nprint({text!r})", ALLOWED)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        SECRET,
+        base64.b64encode(SECRET.encode()).decode(),
+        quote(SECRET, safe=""),
+        json.dumps(SECRET),
+        json.dumps(SECRET, ensure_ascii=False),
+        f"user:{SECRET}@host",
+    ],
+)
+def test_a_secret_is_hidden_in_every_form(form: str) -> None:
+    redactor = Redactor()
+    redactor.add(SECRET)
+    shown = redactor.text(f"before {form} after")
+    assert form not in shown
+    assert "[secret " in shown
+    assert redactor.count == 1
+
+
+def test_one_secret_has_one_marker_and_two_have_two() -> None:
+    redactor = Redactor()
+    redactor.add("alpha-one")
+    redactor.add("alpha-two")
+    first, again, second = redactor.text("alpha-one alpha-one alpha-two").replace("] [", "]|[").split("|")
+    assert first == again != second
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXk\n-----END OPENSSH PRIVATE KEY-----",
+        "Authorization: Bearer eyJhbGciOiJIUzI1NiJ9.abcdef",
+        "https://account.blob.core.windows.net/c?sv=2024&sig=c2lnbmF0dXJlc2lnbmF0dXJl",
+        "https://user:geheim@example.org/",
+    ],
+)
+def test_what_looks_like_a_secret_is_hidden_without_knowing_it(text: str) -> None:
+    shown = Redactor().text(text)
+    assert "[secret " in shown
+    for part in ("b3BlbnNzaC1rZXk", "eyJhbGci", "c2lnbmF0", "geheim"):
+        assert part not in shown
+
+
+def test_every_line_of_a_secret_is_hidden_and_short_ones_are_not_taken() -> None:
+    redactor = Redactor()
+    redactor.add("first line\nab\nthird line")
+    assert redactor.text("third line, ab").endswith("], ab")
+
+
+@given(st.text(min_size=4), st.text(), st.text())
+def test_no_secret_survives(secret: str, before: str, after: str) -> None:
+    redactor = Redactor()
+    redactor.add(secret)
+    assert secret not in redactor.text(before + secret + after).replace("[secret ", "")
+
+
+class Sent:
+    """Collects what a session would send."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[str, Any]] = []
+
+    def __call__(self, stream: Any, message: Any, content: Any = None, *rest: Any, **options: Any) -> None:
+        if isinstance(message, dict):
+            self.messages.append((message["header"]["msg_type"], message["content"]))
+        else:
+            self.messages.append((message, content))
+
+
+def wire() -> tuple[Wire, Sent]:
+    sent, redactor = Sent(), Redactor()
+    redactor.add("hunter2-hunter2")
+    return Wire(sent, redactor), sent
+
+
+def stream(text: str, parent: str = "p1", name: str = "stdout") -> dict[str, Any]:
+    return {
+        "header": {"msg_type": "stream"},
+        "parent_header": {"msg_id": parent},
+        "content": {"name": name, "text": text},
+    }
+
+
+def test_a_secret_written_in_two_halves_is_seen_as_one() -> None:
+    send, sent = wire()
+    send(None, stream("password: hunter2-"))
+    send(None, stream("hunter2\nnext"))
+    send(None, "status", {"execution_state": "idle"})
+    text = "".join(content["text"] for kind, content in sent.messages if kind == "stream")
+    assert "hunter2-hunter2" not in text
+    assert text.startswith("password: [secret ")
+    assert text.endswith("\nnext")
+    assert sent.messages[-1][0] == "status", "what was held back comes before idle"
+
+
+def test_streams_of_two_cells_are_not_mixed() -> None:
+    send, sent = wire()
+    send(None, stream("one", "p1"))
+    send(None, stream("two\n", "p2"))
+    assert sent.messages == [("stream", {"name": "stdout", "text": "two\n"})]
+
+
+@pytest.mark.parametrize(
+    "kind", ["display_data", "execute_result", "error", "execute_reply", "comm_msg", "update_display_data"]
+)
+def test_every_kind_of_message_is_redacted(kind: str) -> None:
+    send, sent = wire()
+    content = {
+        "data": {"text/html": "<b>hunter2-hunter2</b>", "n": 1},
+        "traceback": ["x hunter2-hunter2"],
+        "ename": None,
+    }
+    send(None, kind, content)
+    send(None, {"header": {"msg_type": kind}, "content": content})
+    assert "hunter2-hunter2" not in json.dumps(sent.messages)
+    assert all(message[1]["data"]["n"] == 1 for message in sent.messages)
+    assert content["traceback"] == ["x hunter2-hunter2"], "the kernel's own copy is left alone"
+
+
+@pytest.mark.parametrize(
+    ("words", "file"),
+    [
+        (["papermill", "a", "b", "-f", "p.yaml"], "p.yaml"),
+        (["papermill", "-fp.yaml", "a", "b"], "p.yaml"),
+        (["papermill", "a", "--parameters_file=p.yaml"], "p.yaml"),
+        (["papermill", "a", "--parameters_file", "p.yaml"], "p.yaml"),
+    ],
+)
+def test_the_file_is_found_on_papermills_command_line(words: list[str], file: str) -> None:
+    assert _given(words, Path("/here")) == Path("/here") / file
+    assert _given(["papermill", "a", "b"], Path("/here")) is None
+
+
+def test_two_files_are_refused() -> None:
+    with pytest.raises(BadInput, match="2 files"):
+        _given(["papermill", "-f", "a", "-f", "b"], Path("/here"))

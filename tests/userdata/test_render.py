@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from corelib import parameters, userdata
+from corelib.fleet import Fleet
+from corelib.userdata import cloudconfig
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = ROOT / "tests" / "reference"
+
+
+def fleet(name: str) -> Fleet:
+    return parameters.load((ROOT / "parameters" / f"{name}.yaml").read_text(), name).fleet
+
+
+def owner(name: str) -> Any:
+    """One of the owner's documents, scalars as text, hyphens of keys as underscores."""
+    return _underscored(yaml.load((REFERENCE / f"{name}.cloud-config.yaml").read_text(), Loader=yaml.BaseLoader))
+
+
+def ours(text: str) -> Any:
+    return yaml.load(text, Loader=yaml.BaseLoader)
+
+
+def _underscored(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key.replace("-", "_"): _underscored(item) for key, item in value.items()}
+    return [_underscored(item) for item in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize(
+    ("host", "reference"),
+    [
+        ("azure-prd-01", "cluster-01-02"),
+        ("azure-prd-02", "cluster-01-02"),
+        ("azure-prd-03", "cluster-03-04"),
+        ("azure-prd-04", "cluster-03-04"),
+    ],
+)
+def test_as_written_means_what_the_owner_wrote(host: str, reference: str) -> None:
+    assert ours(userdata.render(fleet("prd"), "as-written")[host].text) == owner(reference)
+
+
+def test_the_dedicated_machine_means_what_the_owner_wrote_but_for_the_key() -> None:
+    theirs, text = owner("ded-prd-01"), userdata.render(fleet("prd"), "as-written")["ded-prd-01"].text
+    assert theirs.pop("ssh_authorized_keys") == ["ssh-rsa"]  # "###KEY###" is a comment to YAML: nobody could log in
+    mine = ours(text)
+    assert mine.pop("ssh_authorized_keys") == list(fleet("prd").ssh_keys)
+    assert mine == theirs
+
+
+@pytest.mark.parametrize("name", ["prd", "lab"])
+@pytest.mark.parametrize("profile", ["bootable", "as-written"])
+def test_words_that_yaml_would_change_are_quoted_and_keys_have_underscores(name: str, profile: str) -> None:
+    for one in userdata.render(fleet(name), profile).values():
+        assert one.text.startswith("#cloud-config\n")
+        assert 'reboot_strategy: "off"' in one.text
+        assert not re.search(r"permissions: [^\"]", one.text)
+        # What each generation's parser reads is what is meant, YAML 1.1 included.
+        assert yaml.safe_load(one.text)["coreos"]["update"]["reboot_strategy"] == "off"
+        assert not re.search(r"^\s*-?\s*[a-z]+-[a-z-]+:", one.text, re.MULTILINE), "a hyphenated key"
+
+
+def test_bootable_starts_todays_service_ordered_on_the_overlay() -> None:
+    document = cloudconfig.read(userdata.render(fleet("prd"))["azure-prd-03"].text)
+    (unit,) = document["coreos"]["units"]
+    assert (unit["name"], unit["enable"], unit["command"]) == ("etcd-member.service", True, "start")
+    drop_in = unit["drop_ins"][0]["content"]
+    assert "After=network-online.target weave.service\n" in drop_in
+    assert "EnvironmentFile=/etc/etcd-member.%H.env\n" in drop_in
+    files = {file["path"]: file["content"] for file in document["write_files"]}
+    assert 'ETCD_ELECTION_TIMEOUT="2500"\n' in files["/etc/etcd-member.env"]
+    assert files["/etc/etcd-member.azure-prd-03.env"].splitlines() == [
+        'ETCD_INITIAL_ADVERTISE_PEER_URLS="http://10.1.0.3:2380"',
+        'ETCD_LISTEN_PEER_URLS="http://10.1.0.3:2380,http://10.1.0.3:7001"',
+        'ETCD_LISTEN_CLIENT_URLS="http://10.1.0.3:2379,http://10.1.0.3:4001,http://127.0.0.1:2379"',
+        'ETCD_ADVERTISE_CLIENT_URLS="http://10.1.0.3:2379"',
+    ]
+
+
+def test_bootable_on_coreos_starts_etcd2() -> None:
+    old = fleet("prd").model_copy(
+        update={"release": fleet("prd").release.model_copy(update={"distribution": "coreos"})}
+    )
+    (unit,) = cloudconfig.read(userdata.render(old)["azure-prd-01"].text)["coreos"]["units"]
+    assert (unit["name"], unit["command"]) == ("etcd2.service", "start")
+    assert "ETCD_DATA_DIR=/var/lib/etcd2" in unit["drop_ins"][0]["content"]
+
+
+def test_the_dedicated_machine_runs_no_etcd() -> None:
+    assert "etcd" not in userdata.render(fleet("prd"))["ded-prd-01"].text
+
+
+def test_as_written_is_said_to_start_nothing() -> None:
+    report = userdata.findings(userdata.render(fleet("lab"), "as-written"))
+    assert {finding.where for finding in report} == {f"azure-lab-0{n}" for n in (1, 2, 3, 4)}
+    assert all("nothing starts etcd2.service" in finding.message for finding in report)
+
+
+def test_the_same_fleet_gives_the_same_bytes() -> None:
+    assert userdata.render(fleet("prd")) == userdata.render(fleet("prd"))
+
+
+def test_a_difference_shows_the_lines() -> None:
+    before = userdata.render(fleet("lab"))["azure-lab-01"].text
+    after = before.replace('"500"', '"400"')
+    assert userdata.difference("azure-lab-01", before, before) == ""
+    shown = userdata.difference("azure-lab-01", before, after)
+    assert '-      ETCD_HEARTBEAT_INTERVAL="500"' in shown
+    assert '+      ETCD_HEARTBEAT_INTERVAL="400"' in shown
+
+
+# What PyYAML cannot write plainly (control characters, line separators) makes `emit` raise, never write it wrongly.
+TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp", "Cn", "Co"]), min_size=1, max_size=20)
+
+
+@given(
+    token=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True),
+    heartbeat=st.integers(10, 900),
+    address=st.integers(1, 250),
+)
+def test_what_is_rendered_is_read_back_as_meant(token: str, heartbeat: int, address: int) -> None:
+    base = fleet("lab")
+    etcd = base.etcd.model_copy(
+        update={
+            "token": token,
+            "heartbeat_ms": heartbeat,
+            "bootstrap": {"azure-lab-01": IPv4Address(f"127.0.2.{address}")},
+        }
+    )
+    text = userdata.render(base.model_copy(update={"etcd": etcd}))["azure-lab-01"].text
+    shared = yaml.load(text, Loader=yaml.BaseLoader)["write_files"][0]["content"]
+    assert f'ETCD_INITIAL_CLUSTER_TOKEN="{token}"\n' in shared
+    assert f'ETCD_INITIAL_CLUSTER="azure-lab-01=http://127.0.2.{address}:2380"\n' in shared
+    assert f'ETCD_HEARTBEAT_INTERVAL="{heartbeat}"\n' in shared
+
+
+@given(st.dictionaries(TEXT, TEXT | st.integers(0, 99999) | st.booleans(), max_size=5))
+def test_any_document_is_emitted_so_that_it_reads_back(document: dict[str, Any]) -> None:
+    assert cloudconfig.read(cloudconfig.emit(document)) == document

@@ -46,7 +46,7 @@ class Changing(Session):
             self.loaded  # noqa: B018 - a clear error before anything is asked
             self._shown = plan = self._make_plan()
             self._approvals.remember(plan)
-            stage.facts = {"plan": plan.digest, "summary": count(plan)}
+            stage.facts = {"plan": plan.digest, "summary": count(plan), "consents": list(plan.consents)}
             self._keep("plan.json", _content(plan))
         if self.front_end.interactive and plan.pending and not plan.blocked:
             return self._with_form(plan)

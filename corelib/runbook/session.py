@@ -154,6 +154,10 @@ class Session:
     def _watch(self, title: str) -> Watcher:
         return Watcher(self._journal, Live(shown=self.in_kernel), title)
 
+    def _live(self, view: View) -> None:
+        """Show a view from within a cell that will not return one."""
+        Live(shown=self.in_kernel).show(view, force=True)
+
     def _start(self, **facts: Any) -> Journal:
         started = datetime.now(UTC)
         given = os.environ.pop(frontend.RUN_ID, "")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -93,8 +94,6 @@ def test_entries_are_chained_numbered_and_redacted(tmp_path: Path) -> None:
     assert [entry["n"] for entry in entries] == [0, 1]
     assert entries[1]["text"] == "the password is [secret]"
     first = (tmp_path / "run" / "journal.jsonl").read_bytes().split(b"\n")[0] + b"\n"
-    import hashlib
-
     assert entries[1]["previous"] == hashlib.sha256(first).hexdigest()
 
 

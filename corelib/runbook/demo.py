@@ -1,0 +1,93 @@
+"""The demo: the whole job on a lab, as an operator would do it, from nothing to a verified cluster.
+
+Both changing runbooks run twice: first without an approval, which shows the plan and changes nothing, then with the
+digest that was shown.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .. import lab
+from ..errors import Refused, ServiceFailed
+from ..project import Project
+from ..record import Record, read
+from . import inputs
+from .launch import launch
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One run of the demo: which runbook, what it shows, how it must end."""
+
+    name: str
+    shows: str
+    outcome: str
+    approved: bool = False
+
+
+ACTS = (
+    Act("render", "the user-data of every host", "succeeded"),
+    Act("deploy-azure", "what would be created; nothing is changed yet", "awaiting approval"),
+    Act("deploy-azure", "exactly the approved plan is applied", "succeeded", approved=True),
+    Act("install-hetzner", "which disk would be wiped; nothing is changed yet", "awaiting approval"),
+    Act("install-hetzner", "rescue system, wipe, install, reboot", "succeeded", approved=True),
+    Act("verify-etcd", "the cluster is healthy, and the one that was rendered", "succeeded"),
+)
+
+
+def demo(at: Project, say: Say) -> int:
+    """Run all acts on a fresh lab, which is stopped in the end whatever happens; 0 if all ended as they must."""
+    file = at.parameters("lab")
+    fleet = inputs.load(file, at).fleet
+    assert fleet.lab is not None  # noqa: S101 - checked with the parameters
+    network = str(fleet.lab.network)
+    _no_other(at, network)
+    begun, done = time.monotonic(), []
+    say(f"Starting a lab on {network}: stand-ins for Azure and Hetzner, on this machine only.")
+    try:
+        lab.start(at.root, network)
+        for number, act in enumerate(ACTS, 1):
+            say(f"\n{number}/{len(ACTS)} {act.name}: {act.shows}")
+            done.append(_play(act, at, done, say))
+    finally:
+        lab.stop(at.root, network)
+        say("\nThe lab is stopped.")
+    _conclude(done, at, time.monotonic() - begun, say)
+    return 0
+
+
+def _no_other(at: Project, network: str) -> None:
+    if lab.status(at.root, network).running:
+        remedy = f"end it: .venv/bin/runbooks lab stop --network {network}"
+        raise Refused("starting the demo", f"a lab runs on {network}, and the demo begins with an empty one", remedy)
+
+
+def _play(act: Act, at: Project, before: list[Record], say: Say) -> Record:
+    settings: dict[str, object] = {"reason": "demo"}
+    if act.approved:
+        settings |= _approval(before[-1], at)
+    done = launch(act.name, at.parameters("lab"), settings, at, say)
+    if done.outcome != act.outcome:
+        doing, found = f"the demo's {act.name}", f"it ended as {done.outcome!r}, expected {act.outcome!r}"
+        raise ServiceFailed(doing, found, f"read {done.path}")
+    return done
+
+
+def _approval(planned: Record, at: Project) -> dict[str, object]:
+    """What an operator types who has read the plan of the last run."""
+    entries = read(at.root / planned.path)
+    plan = next(entry for entry in entries if entry["kind"] == "result" and entry["stage"] == "plan")
+    return {"approved_plan": plan["plan"], "consent": plan["consents"]}
+
+
+def _conclude(done: list[Record], at: Project, seconds: float, say: Say) -> None:
+    say(f"\nDone in {seconds:.0f} s. Six records, each with its journal and the executed notebook:")
+    for one in done:
+        where = str(one.path).removeprefix(f"{at.root}/")
+        say(f"  {one.outcome:18} {one.runbook:16} {where}/notebook.ipynb")
+    say("Look at them in JupyterLab (make lab), or list them: .venv/bin/runbooks records")

@@ -53,7 +53,7 @@ def demo(at: Project, say: Say) -> int:
         lab.start(at.root, network)
         for number, act in enumerate(ACTS, 1):
             say(f"\n{number}/{len(ACTS)} {act.name}: {act.shows}")
-            done.append(_play(act, at, done, say))
+            done.append(play(act, at, done, say))
     finally:
         lab.stop(at.root, network)
         say("\nThe lab is stopped.")
@@ -67,7 +67,7 @@ def _no_other(at: Project, network: str) -> None:
         raise Refused("starting the demo", f"a lab runs on {network}, and the demo begins with an empty one", remedy)
 
 
-def _play(act: Act, at: Project, before: list[Record], say: Say) -> Record:
+def play(act: Act, at: Project, before: list[Record], say: Say) -> Record:
     settings: dict[str, object] = {"reason": "demo"}
     if act.approved:
         settings |= _approval(before[-1], at)

@@ -2,3 +2,7 @@
 
 It shares no code with what it stands in for: nothing here imports `userdata`, `azure`, `hetzner` or `etcd`.
 """
+
+from .client import Endpoints, HostStatus, LabError, Lease, Status, ensure, start, status, stop
+
+__all__ = ["Endpoints", "HostStatus", "LabError", "Lease", "Status", "ensure", "start", "status", "stop"]

@@ -54,7 +54,12 @@ def _papermill(notebook: Path, out: Path, file: Path, settings: Mapping[str, Any
     os.environ |= {frontend.FILE: str(file), frontend.RUN_ID: run}
     try:
         papermill.execute_notebook(
-            str(notebook), str(out), given, progress_bar=False, log_output=False, cwd=str(notebook.parent.parent)
+            str(notebook),
+            str(out),
+            given,
+            progress_bar=False,
+            cwd=str(notebook.parent.parent),
+            extra_arguments=["--IPKernelApp.log_level=ERROR"],  # its warning about loopback TCP is not for operators
         )
     except papermill.PapermillExecutionError:
         pass  # the journal says it, and better: papermill's own report is a traceback

@@ -99,8 +99,7 @@ class Session:
         return Note(f"{words}\nRecord: {where}", tone)
 
     def __repr__(self) -> str:
-        where = _shorten(self._journal.folder, self.project.root)
-        return f"{self.name} began. Record: {where}. Every output from here on has its secrets hidden."
+        return f"{self.name} began: run {self._journal.folder.name}. From here on secrets are hidden in every output."
 
     @property
     def loaded(self) -> Parameters:

@@ -160,7 +160,7 @@ def _take_over(cloud: Cloud, kind: Kind, before: Resource | None) -> None:
     text = "Another operation on this or dependent resource is in progress. To retrieve status of the operation use"
     text += f" uri: {cloud.url}/subscriptions/{running.subscription}/providers/{running.namespace}"
     text += f"/locations/{running.location}/operations/{running.id}"
-    raise Failure(429, "AnotherOperationInProgress", text, headers=cloud.timing.retry)
+    raise Failure(429, "AnotherOperationInProgress", text, headers={"Retry-After": "1"})
 
 
 def start(cloud: Cloud, request: Request, resource: Resource, kind: Kind, act: Callable[[], None]) -> Operation:

@@ -66,6 +66,7 @@ class _Handler(RequestHandler):
 
     def send(self, reply: Reply) -> None:
         """Write an answer."""
+        self.note(reply.status)
         self.set_status(reply.status)
         self.set_header("x-ms-request-id", self.id)
         correlation = self.request.headers.get("x-ms-correlation-request-id", self.id)
@@ -85,8 +86,8 @@ class _Handler(RequestHandler):
         error = {"code": "InternalServerError", "message": "The stand-in has failed; the lab's log says where."}
         self.send(Reply(status_code, {"error": error}))
 
-    def on_finish(self) -> None:
-        """One line: what was asked, how it ended, under which id."""
+    def note(self, status: int) -> None:
+        """One line: what was asked, how it ended, under which id. Written first, so that who has the answer finds it."""
         line = {"time": datetime.now(UTC).isoformat(), "method": self.request.method, "path": self.request.path}
         took = round((time.monotonic() - self.began) * 1000)
-        self.log({**line, "status": self.get_status(), "request_id": self.id, "ms": took})
+        self.log({**line, "status": status, "request_id": self.id, "ms": took})

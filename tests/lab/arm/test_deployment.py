@@ -12,9 +12,14 @@ def resource(properties: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 RULE = {
-    **{"access": "Allow", "direction": "Inbound", "priority": 100, "protocol": "Tcp"},
-    **{"sourcePortRange": "*", "destinationPortRange": "22"},
-    **{"sourceAddressPrefix": "127.0.0.0/8", "destinationAddressPrefix": "*"},
+    "access": "Allow",
+    "direction": "Inbound",
+    "priority": 100,
+    "protocol": "Tcp",
+    "sourcePortRange": "*",
+    "destinationPortRange": "22",
+    "sourceAddressPrefix": "127.0.0.0/8",
+    "destinationAddressPrefix": "*",
 }
 ADDRESS = resource({"publicIPAllocationMethod": "Static"}, sku={"name": "Standard"})
 DISK = resource({"diskSizeGB": 32, "creationData": {"createOption": "Empty"}}, sku={"name": "Premium_LRS"}, zones=["1"])

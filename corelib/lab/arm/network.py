@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from dataclasses import replace
 from typing import Any
 
 from .addressing import assign, check_network
+from .balancers import check_balancer, forget_balancer
 from .cloud import Cloud
 from .failure import Failure
-from .ids import parse
 from .kinds import COMMON, Back, Change, Kind, refuse_when_used, words
 from .store import Link, Resource, children
 
@@ -89,28 +88,7 @@ def _public_address(cloud: Cloud, change: Change) -> None:
 
 def _load_balancer(_cloud: Cloud, change: Change) -> None:
     _guid(change)
-    change.fields.setdefault("sku", {"name": "Standard"}).setdefault("tier", "Regional")
-    for frontend in children(change.properties, "frontendIPConfigurations"):
-        if not {"publicIPAddress", "subnet", "publicIPPrefix"} & set(frontend["properties"]):
-            text = f"Frontend {frontend['id']} must reference either a Subnet, a PublicIPAddress or a PublicIPPrefix."
-            raise Failure(400, "FrontendIPConfigurationMustReferenceSubnetOrPublicIPAddress", text)
-    seen: dict[tuple[str, str, int], str] = {}
-    for collection in ("loadBalancingRules", "inboundNatRules"):
-        for rule in children(change.properties, collection):
-            _claim(seen, rule)
-
-
-def _claim(seen: dict[tuple[str, str, int], str], rule: dict[str, Any]) -> None:
-    properties = rule["properties"]
-    properties.setdefault("idleTimeoutInMinutes", 4)
-    properties.setdefault("enableFloatingIP", False)
-    frontend = (properties.get("frontendIPConfiguration") or {}).get("id", "")
-    key = (frontend.lower(), str(properties.get("protocol", "")).lower(), properties.get("frontendPort") or 0)
-    if key in seen and key[2]:
-        text = f"Load balancer rules {seen[key]} and {rule['id']} with the same frontend IP configuration use the same"
-        text += f" frontend port {key[2]} and protocol {properties.get('protocol')}."
-        raise Failure(400, "RulesUseSameFrontendPortProtocolAndIPConfig", text)
-    seen[key] = rule["id"]
+    check_balancer(change)
 
 
 def _nat_gateway(_cloud: Cloud, change: Change) -> None:
@@ -132,23 +110,6 @@ def _interface(cloud: Cloud, change: Change) -> None:
     change.properties.setdefault("enableIPForwarding", False)
     serial = change.properties["resourceGuid"].upper()
     change.properties["macAddress"] = change.kept("macAddress") or f"00-0D-3A-{serial[:2]}-{serial[2:4]}-{serial[4:6]}"
-
-
-def _forget_balancer(cloud: Cloud, gone: Resource) -> None:
-    """Interfaces forget the pools and NAT rules that are gone with their load balancer."""
-    for resource in cloud.store.resources(gone.id.subscription):
-        configs = [_without_gone(cloud, c) for c in children(resource.properties, "ipConfigurations")]
-        if configs and configs != resource.properties["ipConfigurations"]:
-            cloud.store.keep(replace(resource, properties={**resource.properties, "ipConfigurations": configs}))
-
-
-def _without_gone(cloud: Cloud, config: dict[str, Any]) -> dict[str, Any]:
-    properties = dict(config["properties"])
-    for name in ("loadBalancerBackendAddressPools", "loadBalancerInboundNatRules"):
-        if properties.get(name):
-            targets = [(reference, parse(reference["id"])) for reference in properties[name]]
-            properties[name] = [r for r, target in targets if target and cloud.store.exists(target)]
-    return {**config, "properties": properties}
 
 
 def _network_in_use(resource: Resource, links: list[Link]) -> Failure | None:
@@ -223,7 +184,7 @@ KINDS = (
             Back("inboundNatRules", "backendIPConfiguration", "ipConfigurations", many=False),
         ),
         prepare=_load_balancer,
-        remove=_forget_balancer,
+        remove=forget_balancer,
     ),
     Kind(
         "Microsoft.Network/natGateways",

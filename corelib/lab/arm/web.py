@@ -87,7 +87,7 @@ class _Handler(RequestHandler):
         self.send(Reply(status_code, {"error": error}))
 
     def note(self, status: int) -> None:
-        """One line: what was asked, how it ended, under which id. Written first, so that who has the answer finds it."""
+        """One line: what was asked and how it ended. Written first, so that who has the answer finds it."""
         line = {"time": datetime.now(UTC).isoformat(), "method": self.request.method, "path": self.request.path}
         took = round((time.monotonic() - self.began) * 1000)
         self.log({**line, "status": status, "request_id": self.id, "ms": took})

@@ -61,6 +61,10 @@ class Lab:
     faults: dict[str, arm.Failure] = field(default_factory=dict)
 
     @cached_property
+    def session(self) -> requests.Session:
+        return requests.Session()
+
+    @cached_property
     def token(self) -> str:
         query = {"resource": "https://management.azure.com", "api-version": "2019-08-01"}
         headers = {"X-IDENTITY-HEADER": self.where["identity_header"]}
@@ -70,7 +74,7 @@ class Lab:
         """One raw call with a good token; `path` may hold a query, else an api-version is added."""
         url = self.where["arm"] + path + ("" if "?" in path else "?api-version=2026-04-01")
         given = {"Authorization": f"Bearer {self.token}", **{k.replace("_", "-"): v for k, v in headers.items()}}
-        return requests.request(method, url, json=body, headers=given, verify=str(self.ca), timeout=10)
+        return self.session.request(method, url, json=body, headers=given, verify=str(self.ca), timeout=10)
 
     def error(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, str]:
         """The status and the code of a call that is to fail."""

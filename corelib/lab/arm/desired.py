@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from . import catalogue
+from . import catalogue, schema
 from .failure import Failure
 from .ids import ResourceId
 from .kinds import SHOWN, Change, Kind
@@ -30,6 +30,7 @@ def read(kind: Kind, resource_id: ResourceId, body: Any, before: Resource | None
                 _child(kind, resource_id, collection, c) for c in children(properties, collection)
             ]
             _refuse_twins(collection, properties[collection])
+    schema.check(kind.type, kind.collections, properties)
     if before:
         properties |= {k: v for k, v in before.properties.items() if k in kind.readonly}
     return Change(resource_id, {**given, "location": location}, properties, before)

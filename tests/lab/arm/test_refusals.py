@@ -92,6 +92,15 @@ def test_a_resource_needs_its_group_a_location_and_known_properties(azure: Azure
         azure.network.virtual_networks.get("g", "net")
 
 
+def test_a_misspelt_member_is_refused_however_deep_it_is(azure: Azure) -> None:
+    nic = azure.interface("nic", azure.subnet())
+    misspelt = _with(azure.machine("vm", nic), "osProfile.linuxConfiguration.disablePasswordAuthentification", True)
+    assert refused(azure, "Compute/virtualMachines/vm", **misspelt) == (400, "InvalidRequestContent")
+    subnet = {"name": "s", "properties": {"addressprefix": "10.20.1.0/24"}}
+    answer = refused(azure, "Network/virtualNetworks/other", properties={**SPACE, "subnets": [subnet]})
+    assert answer == (400, "InvalidRequestContent")
+
+
 def test_a_body_that_is_not_json_is_refused(azure: Azure) -> None:
     headers = {"Authorization": f"Bearer {azure.lab.token}"}
     url = f"{azure.lab.where['arm']}{azure.root}?api-version=2025-04-01"

@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from ..errors import RunbookError
 from . import marks, places
-from .site import CONTROL, CONTROL_PORT, MARK
+from .site import ARM_PORT, CONTROL, MARK
 
 IDLE = 60.0  # seconds that a lab outlives its last user
 _PATIENCE = 20.0  # seconds in which a lab has to be ready
@@ -195,10 +195,9 @@ def _await(process: subprocess.Popen[bytes], root: Path, network: IPv4Network) -
             return endpoints
         if process.poll() is not None:
             said = (log.read_text(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
-            remedy = f"end what uses {network.network_address + CONTROL}:{CONTROL_PORT} and its neighbours, or use another network"
-            raise LabError(
-                doing, said, remedy if "address" in said else "install the extra: pip install coreos-runbooks[lab]"
-            )
+            first = f"{network.network_address + CONTROL}:{ARM_PORT}"
+            remedy = f"end what listens on {first} or the ports after it, or use another network"
+            raise LabError(doing, said, remedy if "address" in said else f"read {log}")
         time.sleep(0.05)
     raise LabError(doing, f"it was not ready after {_PATIENCE:.0f} s", "try again; this machine may be busy")
 

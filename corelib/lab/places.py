@@ -19,7 +19,7 @@ def folder(root: Path, network: IPv4Network) -> Path:
 
 def lock_file(root: Path, network: IPv4Network) -> Path:
     """What is locked while a lab is started or ends."""
-    return folder(root, network).with_suffix(".lock")
+    return folder(root, network).with_name(f"{folder(root, network).name}.lock")
 
 
 def identity(root: Path, network: IPv4Network) -> str:

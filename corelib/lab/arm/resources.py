@@ -52,6 +52,12 @@ def get(cloud: Cloud, request: Request, target: ResourceId) -> Reply:
     return Reply(200, body, {"ETag": body["etag"]} if kind.has_etag else {})
 
 
+def head(cloud: Cloud, _request: Request, target: ResourceId) -> Reply:
+    """Say whether a resource exists."""
+    kind_of(target.namespace, target.types[0])
+    return Reply(204 if cloud.store.find(target) else 404)
+
+
 def list_children(cloud: Cloud, request: Request, target: ResourceId, collection: str) -> Reply:
     """List the inline children of a resource."""
     kind, resource = find(cloud, target)

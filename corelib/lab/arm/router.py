@@ -126,6 +126,7 @@ _TABLE: tuple[tuple[str, str, Handler], ...] = (
     ("GET", _SUB + _TYPE, _listed),
     ("GET", _RG + _TYPE, _listed_in),
     ("GET", _RG + _TYPE + "/{name}", _on(resources.get)),
+    ("HEAD", _RG + _TYPE + "/{name}", _on(resources.head)),
     ("PUT", _RG + _TYPE + "/{name}", _on(resources.put)),
     ("PATCH", _RG + _TYPE + "/{name}", _on(resources.patch)),
     ("DELETE", _RG + _TYPE + "/{name}", _on(resources.delete)),

@@ -1,7 +1,7 @@
 """The members that nested objects may have, so that a misspelt one is refused and not silently lost.
 
 Names are those of the API versions in `catalogue.PROVIDERS` (azure-rest-api-specs). An object at a path that is not
-listed here is taken as it is.
+listed here is taken as it is. Azure reads names without regard to case; here they are to be written as documented.
 """
 
 from __future__ import annotations

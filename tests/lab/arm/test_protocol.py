@@ -106,6 +106,14 @@ def test_children_are_read_one_by_one(azure: Azure) -> None:
     assert len(azure.network.network_security_groups.get("g", "guard").default_security_rules) == 6
 
 
+def test_any_resource_is_read_and_asked_for_by_its_id(azure: Azure) -> None:
+    azure.subnet()
+    net, version = azure.id("Network/virtualNetworks/net"), {"api_version": "2026-03-01"}
+    assert azure.resources.resources.get_by_id(net, **version).location == "westeurope"
+    assert azure.resources.resources.check_existence_by_id(net, **version) is True
+    assert azure.resources.resources.check_existence_by_id(net + "x", **version) is False
+
+
 def test_deleting_what_is_not_there_is_no_error(azure: Azure) -> None:
     azure.group()
     assert azure.lab.call("DELETE", azure.id("Network/virtualNetworks/none")).status_code == 204

@@ -94,9 +94,9 @@ def test_a_resource_needs_its_group_a_location_and_known_properties(azure: Azure
 
 def test_a_misspelt_member_is_refused_however_deep_it_is(azure: Azure) -> None:
     nic = azure.interface("nic", azure.subnet())
-    misspelt = _with(azure.machine("vm", nic), "osProfile.linuxConfiguration.disablePasswordAuthentification", True)
+    misspelt = _with(azure.machine("vm", nic), "osProfile.linuxConfiguration.publicKeys", [])
     assert refused(azure, "Compute/virtualMachines/vm", **misspelt) == (400, "InvalidRequestContent")
-    subnet = {"name": "s", "properties": {"addressprefix": "10.20.1.0/24"}}
+    subnet = {"name": "s", "properties": {"adressPrefix": "10.20.1.0/24"}}
     answer = refused(azure, "Network/virtualNetworks/other", properties={**SPACE, "subnets": [subnet]})
     assert answer == (400, "InvalidRequestContent")
 

@@ -1,0 +1,245 @@
+"""Fleet → the Azure resources that shall exist, as the bodies of their PUTs. Pure.
+
+Per cluster: a resource group; a security group, a network with a subnet; a reserved address; a Standard load balancer
+that gives each host an SSH port on that address (the heir of the 2015 cloud service's endpoints) and the hosts their
+explicit way out; per host a data disk, an interface and a machine. Names are derived from cluster and host.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..fleet import Cluster, Fleet, Host
+from .resource import (
+    DEPLOYMENT,
+    ENVIRONMENT,
+    OWNER,
+    SPECIFICATION,
+    USER_DATA,
+    Kind,
+    Resource,
+    resource_id,
+    specification,
+)
+
+FIRST_SSH_PORT = 2201  # as the 2015 deployment's endpoints
+_WEAVE_PORTS = (("tcp", "6783"), ("udp", "6783-6784"))  # Weave Net: control and data
+_PUBLISHERS = {"flatcar": ("kinvolk", "flatcar-container-linux-corevm-amd64"), "coreos": ("CoreOS", "CoreOS")}
+
+
+def resources(fleet: Fleet, custom_data: Mapping[str, bytes]) -> tuple[Resource, ...]:
+    """Every resource in an order that respects `after`; `custom_data` holds each host's user-data by name."""
+    found: list[Resource] = []
+    for cluster in fleet.clusters:
+        found += _Site(fleet, cluster).resources(custom_data)
+    return tuple(found)
+
+
+def ssh_port(cluster: Cluster, host: str) -> int:
+    """The port on the cluster's reserved address that leads to a host's SSH."""
+    return FIRST_SSH_PORT + [one.name for one in cluster.hosts].index(host)
+
+
+@dataclass(frozen=True, slots=True)
+class _Site:
+    """One cluster's resources; their names begin with the cluster's."""
+
+    fleet: Fleet
+    cluster: Cluster
+
+    def resources(self, custom_data: Mapping[str, bytes]) -> Iterator[Resource]:
+        """The shared ones, then each host's."""
+        group, name = self._target("group", self.cluster.name), self.cluster.name
+        yield self._resource("group", name, {}, ())
+        yield self._resource("security-group", f"{name}-nsg", self._security_group(), (group,))
+        yield self._resource(
+            "network", f"{name}-net", self._network(), (self._target("security-group", f"{name}-nsg"),)
+        )
+        yield self._resource("address", f"{name}-ip", self._address(), (group,))
+        yield self._resource("load-balancer", f"{name}-lb", self._balancer(), (self._target("address", f"{name}-ip"),))
+        if not self.cluster.zones:
+            yield self._resource("availability-set", f"{name}-set", self._availability_set(), (group,))
+        for host in self.cluster.hosts:
+            yield from self._host(host, custom_data[host.name])
+
+    def _host(self, host: Host, custom_data: bytes) -> Iterator[Resource]:
+        name, cluster = host.name, self.cluster.name
+        disk, interface = self._target("disk", f"{name}-etcd"), self._target("interface", f"{name}-nic")
+        yield self._resource("disk", f"{name}-etcd", self._disk(host), (self._target("group", cluster),))
+        shared = (self._target("network", f"{cluster}-net"), self._target("load-balancer", f"{cluster}-lb"))
+        yield self._resource("interface", f"{name}-nic", self._interface(host), shared)
+        after = (disk, interface, *self._set_target())
+        tags = {USER_DATA: hashlib.sha256(custom_data).hexdigest()}
+        yield self._resource("machine", name, self._machine(host, custom_data), after, tags)
+
+    def _target(self, kind: Kind, name: str) -> str:
+        return f"{self.cluster.name}/{kind}/{name}"
+
+    def _set_target(self) -> tuple[str, ...]:
+        return () if self.cluster.zones else (self._target("availability-set", f"{self.cluster.name}-set"),)
+
+    def _id(self, kind: Kind, name: str) -> str:
+        assert self.fleet.azure is not None  # noqa: S101 - clusters without it are refused with the parameters
+        return resource_id(self.fleet.azure.subscription, self.cluster.name, kind, name)
+
+    def _resource(
+        self, kind: Kind, name: str, body: dict[str, Any], after: tuple[str, ...], tags: Mapping[str, str] | None = None
+    ) -> Resource:
+        body = {"location": self.cluster.location, **body}
+        own = {
+            OWNER: self.fleet.owner,
+            ENVIRONMENT: self.fleet.environment,
+            DEPLOYMENT: self.cluster.name,
+            SPECIFICATION: specification(_without_custom_data(body)),
+        }
+        body["tags"] = {**own, **(tags or {})}
+        return Resource(self._target(kind, name), kind, self.cluster.name, name, body, after)
+
+    def _security_group(self) -> dict[str, Any]:
+        """SSH from the stated ranges only; Weave between this network's hosts. etcd's ports are open to nobody."""
+        sources = [str(network) for network in self.cluster.ssh_from]
+        rules = [_rule("ssh", 100, "Tcp", sources, "22")]
+        if self.fleet.overlay.kind == "weave":
+            for number, (protocol, ports) in enumerate(_WEAVE_PORTS):
+                inside = [str(self.cluster.network)]
+                rules.append(_rule(f"weave-{protocol}", 200 + number, protocol.capitalize(), inside, ports))
+        return {"properties": {"securityRules": rules}}
+
+    def _network(self) -> dict[str, Any]:
+        subnet = {
+            "addressPrefix": str(self.cluster.subnet),
+            "networkSecurityGroup": {"id": self._id("security-group", f"{self.cluster.name}-nsg")},
+            "defaultOutboundAccess": False,  # the way out is the load balancer's outbound rule, and only that
+        }
+        space = {"addressPrefixes": [str(self.cluster.network)]}
+        return {"properties": {"addressSpace": space, "subnets": [{"name": "hosts", "properties": subnet}]}}
+
+    def _address(self) -> dict[str, Any]:
+        properties = {"publicIPAllocationMethod": "Static", "publicIPAddressVersion": "IPv4"}
+        return {"sku": {"name": "Standard"}, "properties": properties}
+
+    def _balancer(self) -> dict[str, Any]:
+        name = f"{self.cluster.name}-lb"
+        front = {"id": f"{self._id('load-balancer', name)}/frontendIPConfigurations/public"}
+        pool = {"id": f"{self._id('load-balancer', name)}/backendAddressPools/hosts"}
+        address = {"publicIPAddress": {"id": self._id("address", f"{self.cluster.name}-ip")}}
+        ports = [(host.name, ssh_port(self.cluster, host.name)) for host in self.cluster.hosts]
+        outbound = {"frontendIPConfigurations": [front], "backendAddressPool": pool, "protocol": "All"}
+        return {
+            "sku": {"name": "Standard"},
+            "properties": {
+                "frontendIPConfigurations": [{"name": "public", "properties": address}],
+                "backendAddressPools": [{"name": "hosts"}],
+                "inboundNatRules": [_nat_rule(host, port, front) for host, port in ports],
+                "outboundRules": [{"name": "out", "properties": outbound}],
+            },
+        }
+
+    def _availability_set(self) -> dict[str, Any]:
+        # Two fault domains exist in every region; "Aligned" is what managed disks need.
+        return {
+            "sku": {"name": "Aligned"},
+            "properties": {"platformFaultDomainCount": 2, "platformUpdateDomainCount": 5},
+        }
+
+    def _disk(self, host: Host) -> dict[str, Any]:
+        properties = {"creationData": {"createOption": "Empty"}, "diskSizeGB": self.cluster.data_disk_gb}
+        return {"sku": {"name": "Premium_LRS"}, **self._zone(host), "properties": properties}
+
+    def _interface(self, host: Host) -> dict[str, Any]:
+        balancer = self._id("load-balancer", f"{self.cluster.name}-lb")
+        configuration = {
+            "subnet": {"id": f"{self._id('network', f'{self.cluster.name}-net')}/subnets/hosts"},
+            "privateIPAllocationMethod": "Dynamic",
+            "loadBalancerBackendAddressPools": [{"id": f"{balancer}/backendAddressPools/hosts"}],
+            "loadBalancerInboundNatRules": [{"id": f"{balancer}/inboundNatRules/ssh-{host.name}"}],
+        }
+        return {"properties": {"ipConfigurations": [{"name": "primary", "properties": configuration}]}}
+
+    def _machine(self, host: Host, custom_data: bytes) -> dict[str, Any]:
+        properties = {
+            "hardwareProfile": {"vmSize": self.cluster.size},
+            "storageProfile": self._storage(host),
+            "osProfile": self._os(host, custom_data),
+            "networkProfile": {"networkInterfaces": [self._interface_reference(host)]},
+            # Trusted launch is not supported by these images, and is today's default where nothing is said.
+            "securityProfile": {"securityType": "Standard"},
+            "diagnosticsProfile": {"bootDiagnostics": {"enabled": True}},
+        }
+        if not self.cluster.zones:
+            properties["availabilitySet"] = {"id": self._id("availability-set", f"{self.cluster.name}-set")}
+        return {**self._zone(host), "properties": properties}
+
+    def _storage(self, host: Host) -> dict[str, Any]:
+        release = self.fleet.release
+        publisher, offer = _PUBLISHERS[release.distribution]
+        sku = f"{release.channel}-gen2" if release.distribution == "flatcar" else release.channel
+        version = "latest" if release.version == "current" else release.version
+        data_disk = {
+            "lun": 0,
+            "createOption": "Attach",
+            "caching": "None",  # etcd wants its writes on the disk (p99 of fsync under 10 ms)
+            "deleteOption": "Detach",
+            "managedDisk": {"id": self._id("disk", f"{host.name}-etcd")},
+        }
+        return {
+            "imageReference": {"publisher": publisher, "offer": offer, "sku": sku, "version": version},
+            "osDisk": {
+                "name": f"{host.name}-os",
+                "createOption": "FromImage",
+                "deleteOption": "Delete",
+                "managedDisk": {"storageAccountType": "Premium_LRS"},
+            },
+            "dataDisks": [data_disk],
+        }
+
+    def _os(self, host: Host, custom_data: bytes) -> dict[str, Any]:
+        keys = [{"path": "/home/core/.ssh/authorized_keys", "keyData": key} for key in self.fleet.ssh_keys]
+        return {
+            "computerName": host.name,
+            "adminUsername": "core",
+            "customData": base64.b64encode(custom_data).decode(),
+            "linuxConfiguration": {"disablePasswordAuthentication": True, "ssh": {"publicKeys": keys}},
+        }
+
+    def _interface_reference(self, host: Host) -> dict[str, Any]:
+        return {
+            "id": self._id("interface", f"{host.name}-nic"),
+            "properties": {"primary": True, "deleteOption": "Delete"},
+        }
+
+    def _zone(self, host: Host) -> dict[str, Any]:
+        if not self.cluster.zones:
+            return {}
+        number = self.cluster.hosts.index(host)
+        return {"zones": [self.cluster.zones[number % len(self.cluster.zones)]]}
+
+
+def _rule(name: str, priority: int, protocol: str, sources: list[str], ports: str) -> dict[str, Any]:
+    properties: dict[str, Any] = {
+        "priority": priority,
+        "direction": "Inbound",
+        "access": "Allow",
+        "protocol": protocol,
+        "sourcePortRange": "*",
+        "destinationAddressPrefix": "*",
+        "destinationPortRange": ports,
+    }
+    several = {"sourceAddressPrefixes": sources} if len(sources) > 1 else {"sourceAddressPrefix": sources[0]}
+    return {"name": name, "properties": properties | several}
+
+
+def _nat_rule(host: str, port: int, front: Mapping[str, str]) -> dict[str, Any]:
+    properties = {"frontendIPConfiguration": front, "protocol": "Tcp", "frontendPort": port, "backendPort": 22}
+    return {"name": f"ssh-{host}", "properties": properties}
+
+
+def _without_custom_data(body: Mapping[str, Any]) -> dict[str, Any]:
+    properties = dict(body.get("properties", {}))
+    if "osProfile" in properties:
+        properties["osProfile"] = {k: v for k, v in properties["osProfile"].items() if k != "customData"}
+    return {**body, "properties": properties}

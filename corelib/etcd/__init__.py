@@ -1,0 +1,1 @@
+"""Verifying etcd: who its members must be, what they answer, and what that means."""

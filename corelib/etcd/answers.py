@@ -1,0 +1,137 @@
+"""etcd's JSON into values, once. What has not etcd's shape raises ValueError.
+
+The gateway writes 64-bit numbers as decimal strings and leaves out zeros and empty lists (proto3's JSON mapping);
+the peer port writes them as numbers.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import Any
+
+from .samples import Alarm, Hash, Listed, Range, Status, View
+
+Headers = dict[str, str]  # names in lower case
+
+
+def version(body: Any, _: Headers) -> str:
+    """`GET /version`."""
+    text = _object(body).get("etcdserver")
+    if not isinstance(text, str) or not re.fullmatch(r"\d{1,4}(\.\d{1,4}){1,2}([-+.].{0,40})?", text):
+        raise ValueError("no version of etcd in it")
+    return text
+
+
+def peer_view(body: Any, headers: Headers) -> View:
+    """`GET /members` on the peer port: the cluster's id is in a header, in hex."""
+    if "x-etcd-cluster-id" not in headers:
+        raise ValueError("no X-Etcd-Cluster-ID in it")
+    return View(int(headers["x-etcd-cluster-id"], 16), 0, tuple(_listed(entry, "id") for entry in _list(body)))
+
+
+def view(body: Any, _: Headers) -> View:
+    """`/v3/cluster/member/list`."""
+    header = _header(body)
+    members = tuple(_listed(entry, "ID") for entry in _list(body.get("members")))
+    return View(_number(header, "cluster_id"), _number(header, "member_id"), members)
+
+
+def status(body: Any, _: Headers) -> Status:
+    """`/v3/maintenance/status`."""
+    header = _header(body)
+    return Status(
+        cluster=_number(header, "cluster_id"),
+        member=_number(header, "member_id"),
+        leader=_number(body, "leader"),
+        term=_number(body, "raftTerm"),
+        version=str(body.get("version", "")),
+        db_size=_number(body, "dbSize"),
+        errors=_strings(body.get("errors")),
+    )
+
+
+def range_(body: Any, _: Headers) -> Range:
+    """`/v3/kv/range`."""
+    pairs = tuple((_text(kv, "key"), _text(kv, "value")) for kv in map(_object, _list(body.get("kvs"))))
+    return Range(_number(_header(body), "revision"), _number(body, "count"), pairs)
+
+
+def count(body: Any, headers: Headers) -> int:
+    """How many keys a `/v3/kv/range` counted."""
+    return range_(body, headers).count
+
+
+def revision(body: Any, _: Headers) -> int:
+    """The revision in the header of a `/v3/kv/put`."""
+    return _number(_header(body), "revision")
+
+
+def lease(body: Any, _: Headers) -> int:
+    """The id in a `/v3/lease/grant`."""
+    _header(body)
+    if not (number := _number(body, "ID")):
+        raise ValueError("a lease without an id")
+    return number
+
+
+def done(body: Any, _: Headers) -> bool:
+    """Any answer of etcd's that has nothing to say but its header."""
+    return bool(_header(body))
+
+
+def alarms(body: Any, _: Headers) -> tuple[Alarm, ...]:
+    """`/v3/maintenance/alarm`."""
+    _header(body)
+    entries = map(_object, _list(body.get("alarms")))
+    return tuple(Alarm(_number(entry, "memberID"), str(entry.get("alarm", "?"))) for entry in entries)
+
+
+def hash_kv(body: Any, _: Headers) -> Hash:
+    """`GET /members/hashkv` on the peer port, which is HashKV on every version."""
+    header = _object(_object(body).get("header"))
+    return Hash(_number(header, "revision"), _number(body, "compact_revision"), _number(body, "hash"))
+
+
+def _header(body: Any) -> dict[str, Any]:
+    header = _object(_object(body).get("header"))
+    if not _number(header, "cluster_id"):
+        raise ValueError("no id of a cluster in it")
+    return header
+
+
+def _listed(entry: Any, id_key: str) -> Listed:
+    entry = _object(entry)
+    urls = _strings(entry.get("peerURLs")), _strings(entry.get("clientURLs"))
+    return Listed(_number(entry, id_key), str(entry.get("name", "")), *urls, entry.get("isLearner") is True)
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError("not an object where etcd has one")  # noqa: TRY004 - all that is wrong with it is one kind
+    return value
+
+
+def _list(value: Any) -> list[Any]:
+    if value is not None and not isinstance(value, list):
+        raise ValueError("not a list where etcd has one")
+    return value or []
+
+
+def _strings(value: Any) -> tuple[str, ...]:
+    return tuple(str(entry) for entry in _list(value))
+
+
+def _number(entry: dict[str, Any], key: str) -> int:
+    value = entry.get(key, 0)
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError(f"{key} is not a number")  # noqa: TRY004 - the same
+    return int(value)
+
+
+def _text(entry: dict[str, Any], key: str) -> str:
+    try:
+        return base64.b64decode(str(entry.get(key, "")), validate=True).decode(errors="replace")
+    except binascii.Error:
+        raise ValueError(f"{key} is not base64") from None

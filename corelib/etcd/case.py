@@ -1,0 +1,103 @@
+"""What is judged: the rendered members, the ids that they must have, and the samples; and a check's result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from ..fleet import Member
+from .identity import Identity, shown
+from .samples import Listed, Sample, Samples, Trace, View
+
+State = Literal["passed", "failed", "not checked"]
+
+CLUSTER = "cluster"  # in place of a member's name, where a check is about all of them
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One row of the verdict. `problem` is a clause that names the member, `remedy` what to do and what to avoid."""
+
+    member: str
+    check: str
+    expected: str
+    found: str
+    state: State
+    problem: str = ""
+    remedy: str = ""
+
+
+Layer = tuple[Check, ...]
+"""The rows of one kind of check; the first layer with a failed row is the verdict."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """`identity` is that of the founders; a member that is not among them has an id that cannot be computed."""
+
+    expected: tuple[Member, ...]
+    identity: Identity
+    samples: Samples
+
+    def pairs(self) -> Iterator[tuple[Member, Sample]]:
+        """Every rendered member with its sample; one that nobody asked for counts as not asked."""
+        for member in self.expected:
+            found = (sample for sample in self.samples.members if sample.member == member)
+            yield member, next(found, Sample(member))
+
+    def views(self) -> Mapping[str, View]:
+        """The member lists that belong to this cluster, by the member that gave them."""
+        views = {}
+        for member, sample in self.pairs():
+            for view in (sample.listing.value, sample.peer.value):
+                if view is not None and view.cluster == self.identity.cluster:
+                    views[member.name] = view
+                    break
+        return views
+
+    def serving(self) -> list[str]:
+        """The members of this cluster that reach a leader with a quorum."""
+        return [m.name for m, s in self.pairs() if _is_ours(s.listing.value, self) and s.linearizable.value is not None]
+
+    def up(self) -> list[str]:
+        """The members of this cluster whose client port answers."""
+        return [m.name for m, s in self.pairs() if _is_ours(s.listing.value, self)]
+
+    def voters(self) -> tuple[Listed, ...]:
+        """Who votes, as the fullest list says; nobody, if nobody gave a list."""
+        lists = (tuple(e for e in view.members if not e.learner) for view in self.views().values())
+        return max(lists, key=len, default=())
+
+    def name_of(self, number: int) -> str:
+        """A member's name by its id, or the id."""
+        for view in self.views().values():
+            for entry in view.members:
+                if entry.id == number and entry.name:
+                    return entry.name
+        return shown(number)
+
+    def trace(self, member: Member) -> Trace:
+        """The canary as seen through one member."""
+        traces = self.samples.canary.traces if self.samples.canary else ()
+        return next((trace for trace in traces if trace.member == member), Trace(member))
+
+
+def _is_ours(view: View | None, case: Case) -> bool:
+    return view is not None and view.cluster == case.identity.cluster
+
+
+def joined(names: list[str], word: str = "and") -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return f" {word} ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def spelt(urls: Iterable[str]) -> str:
+    """URLs in a row, or that there is none."""
+    return " ".join(urls) or "no URL"
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """`3.5.16-rc.1` → (3, 5, 16); what is no number counts as 0."""
+    parts = version.split("-")[0].split("+")[0].split(".")
+    return tuple(int(part[:9]) if part.isdecimal() else 0 for part in parts)

@@ -1,0 +1,153 @@
+"""The verdict: pure, from samples. Never healthy unless every check of every rendered member has passed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..fleet import Member, quorum
+from ..report import Finding, Report
+from .case import CLUSTER, Case, Check, Layer, joined, numbers
+from .identity import identities, shown
+from .margin import margin
+from .membership import member_list
+from .samples import Samples
+from .standing import client_port, identity, peer_port
+from .working import alarms, canary, data, leader, reads
+
+__all__ = ["Check", "Verdict", "judge"]
+
+# From the ground up: what a layer shows means little while one before it fails.
+LAYERS = (identity, client_port, peer_port, member_list, leader, reads, alarms, canary, data)
+
+# etcd's own warning: 3.5.0 to 3.5.2 may lose consistency when killed under load (etcd-io/etcd issue 13766).
+_CORRUPTING = ((3, 5, 0), (3, 5, 1), (3, 5, 2))
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`sentence` says what is wrong, where, how much may still fail and what to do; `rows` are all checks in order."""
+
+    healthy: bool
+    sentence: str
+    margin: str
+    rows: tuple[Check, ...]
+    findings: Report
+
+
+def judge(
+    expected: Sequence[Member],
+    token: str,
+    samples: Samples,
+    *,
+    founders: Sequence[Member] | None = None,
+    sites: Mapping[str, str] | None = None,
+) -> Verdict:
+    """Whether `samples` show the rendered cluster, and it is healthy.
+
+    `expected` are the members there must be now, `founders` those of the bootstrap (default: the same), `sites` where
+    each member stands. The first layer with a failed check is the verdict; what could not be asked is not checked,
+    and leaves the cluster unproven, which is not healthy either.
+    """
+    case = Case(tuple(expected), identities(founders or expected, token), samples)
+    layers = [layer(case) for layer in LAYERS]
+    rows = tuple(row for layer in layers for row in layer)
+    left = margin(case)
+    healthy = bool(expected) and all(row.state == "passed" for row in rows)
+    sentence = _well(case, left) if healthy else _ill(case, layers, left)
+    findings = [*_faults(rows), *_versions(case), *_waiting(case), *_arrangement(case, sites or {})]
+    return Verdict(healthy, sentence, left, rows, Report.of(findings))
+
+
+def _well(case: Case, left: str) -> str:
+    leaders = [s.status.value.leader for _, s in case.pairs() if s.status.value]
+    members = f"all {len(case.expected)} members"
+    writes = f"{members} read and write" if case.samples.canary else f"{members} read (no write was tried)"
+    return (
+        f"healthy: cluster {shown(case.identity.cluster)} is the rendered one, {case.name_of(leaders[0])} leads, "
+        f"{writes}, their data agree; {left}"
+    )
+
+
+def _ill(case: Case, layers: Sequence[Layer], left: str) -> str:
+    if not case.expected:
+        return "nothing is rendered, so nothing can be verified; name the members in the parameters"
+    failed = [[row for row in layer if row.state == "failed" and row.problem] for layer in layers]
+    first = next((rows for rows in failed if rows), [])
+    if not first:
+        unproven = [row for layer in layers for row in layer if row.state == "not checked"]
+        first = [row for row in unproven if row.problem][:1]
+        return f"not proven healthy: {_problems(first or unproven)}; {left}; {_remedy(first) or 'verify again'}"
+    if _none_answers(case):
+        return _all_silent(case)
+    remedy = "" if left.startswith("quorum lost") else f"; {_remedy(first)}"
+    return f"{_problems(first)}; {left}{remedy}"
+
+
+def _none_answers(case: Case) -> bool:
+    return all(s.version.value is None and s.peer.value is None for _, s in case.pairs())
+
+
+def _all_silent(case: Case) -> str:
+    """No member gives any answer: one cause is likelier than as many as there are members."""
+    outcomes = Counter(s.version.outcome for _, s in case.pairs())
+    common, count = outcomes.most_common(1)[0]
+    if count < len(case.expected):
+        words = joined([f"{m.name} is {s.version.outcome}" for m, s in case.pairs()])
+        return f"no member answers ({words}); read the table from the top, and do not wipe any data"
+    likeliest = {
+        "refused": "etcd is not running on any host; was it started? Do not wipe any data",
+        "unreachable": "no host can be reached from here: check the overlay and this machine's way to it",
+        "mute": "all accept connections and stay silent: no quorum has formed, or all hang; do not wipe any data",
+        "not asked": "the time was up before anybody was asked: verify again with more time",
+    }
+    return f"no member answers: {likeliest.get(common, f'on all of them, {common}: is this where etcd listens?')}"
+
+
+def _problems(rows: Sequence[Check]) -> str:
+    texts = [row.problem or f"{row.check} of {row.member} was not checked" for row in rows]
+    if len(texts) > 3:
+        texts = [*texts[:2], f"{len(texts) - 2} more"]
+    return joined(texts)
+
+
+def _remedy(rows: Sequence[Check]) -> str:
+    return next((row.remedy for row in rows if row.remedy), "")
+
+
+def _faults(rows: Iterable[Check]) -> Iterable[Finding]:
+    for row in rows:
+        if row.state == "failed" and row.problem:
+            yield Finding("error", row.member, row.problem, row.remedy)
+        elif row.state == "not checked" and row.problem and row.remedy:
+            yield Finding("warning", row.member, row.problem, row.remedy)
+
+
+def _versions(case: Case) -> Iterable[Finding]:
+    versions = {m.name: s.version.value for m, s in case.pairs() if s.version.value is not None}
+    for name, version in versions.items():
+        if numbers(version)[:3] in _CORRUPTING:
+            message = f"etcd {version} can corrupt its data when it is killed under load"
+            yield Finding("warning", name, message, "upgrade to 3.5.6 or later, one member at a time")
+    if len(set(versions.values())) > 1:
+        listed = ", ".join(f"{name} {version}" for name, version in versions.items())
+        yield Finding("warning", CLUSTER, f"the versions differ: {listed}", "finish the upgrade, one member at a time")
+
+
+def _waiting(case: Case) -> Iterable[Finding]:
+    if case.samples.waited >= 1 and case.serving():
+        yield Finding("info", CLUSTER, f"it took {case.samples.waited:.1f} s until a leader answered", "")
+
+
+def _arrangement(case: Case, sites: Mapping[str, str]) -> Iterable[Finding]:
+    """What the number and the places of the members mean for what they survive."""
+    count = len(case.expected)
+    if count and count % 2 == 0:
+        message = f"{count} voters tolerate no more losses than {count - 1}: an even split has no quorum on either side"
+        yield Finding("info", CLUSTER, message, "three or five voters")
+    places = Counter(sites[member.name] for member in case.expected if member.name in sites)
+    fatal = sorted(place for place, here in places.items() if count - here < quorum(count))
+    if len(places) > 1 and fatal:
+        message = f"the loss of {joined(fatal, 'or')} alone loses the quorum"
+        yield Finding("info", CLUSTER, message, "an odd number of voters over three places")

@@ -1,0 +1,30 @@
+"""The quorum's margin in words: how much more may fail, or what must come back."""
+
+from __future__ import annotations
+
+from ..fleet import quorum
+from .case import Case, joined
+
+_TIMES = {1: "one more loss", 2: "two more losses", 3: "three more losses", 4: "four more losses"}
+
+
+def margin(case: Case) -> str:
+    """Counts voters as the member list has them (as rendered, if nobody gives a list) and members that serve."""
+    voters = len(case.voters()) or len(case.expected)
+    needed = quorum(voters)
+    serving, up = len(case.serving()), len(case.up())
+    if serving >= needed:
+        return _spare(voters, needed, serving)
+    if not up:
+        return f"unknown: none of {voters} voters answers, quorum {needed}"
+    if up >= needed:
+        return f"{up} of {voters} voters answer, quorum {needed}, and they have no leader"
+    silent = [member.name for member in case.expected if member.name not in case.up()]
+    return f"quorum lost: {up} of {voters}, needs {needed}: restart {joined(silent, 'or')}; do not wipe"
+
+
+def _spare(voters: int, needed: int, serving: int) -> str:
+    spare = serving - needed
+    word = _TIMES.get(spare, f"{spare} more losses")
+    more = f"{word} tolerated" if spare else "no further loss tolerated"
+    return f"{voters} voters, quorum {needed}: {more}" if serving == voters else f"{serving} of {voters}: {more}"

@@ -1,0 +1,139 @@
+"""What the members answered: frozen values, free of judgement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+from ..fleet import Member
+
+T = TypeVar("T")
+
+Outcome = Literal[
+    "answered",  # etcd answered what was asked
+    "failed",  # etcd answered with an error
+    "refused",  # the host answers, nothing listens on the port
+    "unreachable",  # no route, or no answer to the attempt to connect
+    "mute",  # the connection is accepted, and no answer comes
+    "broken",  # the connection is closed in the middle
+    "not etcd",  # something answers, and it is not etcd
+    "bad JSON",  # says that it is JSON, and is not
+    "not asked",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply(Generic[T]):
+    """What came of one call. `value` is there if and only if `outcome` is answered; `detail` says more otherwise."""
+
+    outcome: Outcome
+    value: T | None = None
+    detail: str = ""
+    seconds: float = 0.0
+
+
+NOT_ASKED: Reply[Any] = Reply("not asked")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One line of a member list. A member that has never started has no name."""
+
+    id: int
+    name: str
+    peer_urls: tuple[str, ...]
+    client_urls: tuple[str, ...]
+    learner: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A member's own list, and the ids that it shows; the peer port does not say which member answers (0)."""
+
+    cluster: int
+    member: int
+    members: tuple[Listed, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """`/v3/maintenance/status`, a member's word about itself; sizes in bytes; leader 0: it knows none."""
+
+    cluster: int
+    member: int
+    leader: int
+    term: int
+    version: str
+    db_size: int = 0
+    errors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A range read: the store's revision, how many keys there are, and the pairs that were asked for."""
+
+    revision: int
+    count: int
+    pairs: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """A raised alarm (NOSPACE, CORRUPT) and the member that it is about; etcd may name none (0)."""
+
+    member: int
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hash:
+    """HashKV of the store at `revision`; comparable only with one of the same compaction."""
+
+    revision: int
+    compacted: int
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """All that one member answered."""
+
+    member: Member
+    peer: Reply[View] = NOT_ASKED  # from the peer port
+    version: Reply[str] = NOT_ASKED
+    listing: Reply[View] = NOT_ASKED
+    status: Reply[Status] = NOT_ASKED
+    local: Reply[Range] = NOT_ASKED  # a serializable read
+    linearizable: Reply[Range] = NOT_ASKED
+    alarms: Reply[tuple[Alarm, ...]] = NOT_ASKED
+    hash: Reply[Hash] = NOT_ASKED
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The canary as seen through one member; `found` names the members whose exact value was read back."""
+
+    member: Member
+    put: Reply[int] = NOT_ASKED
+    found: Reply[tuple[str, ...]] = NOT_ASKED
+    left: Reply[int] = NOT_ASKED  # how many keys are left after the lease is revoked
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """A value written through each member under one lease, read back through each, and removed."""
+
+    prefix: str
+    lease: Reply[int]
+    revoked: Reply[bool] = NOT_ASKED
+    traces: tuple[Trace, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """One pass over all members. `canary` is None when it was not wanted; times in seconds."""
+
+    members: tuple[Sample, ...]
+    canary: Canary | None = None
+    waited: float = 0.0  # for a leader that all agree on
+    seconds: float = 0.0

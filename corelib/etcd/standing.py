@@ -1,0 +1,137 @@
+"""The first checks: is each member one of the rendered cluster, and does it answer on both ports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..fleet import CLIENT_PORT, PEER_PORT, Member
+from .case import Case, Check, Layer, numbers, spelt
+from .identity import shown
+from .samples import Reply, Sample, View
+
+OLDEST = (3, 4)  # the JSON gateway's /v3 begins with 3.4
+
+
+def identity(case: Case) -> Layer:
+    """Each member shows the cluster id that token and initial peer URLs give, and is itself."""
+    return tuple(_identity(case, member, sample) for member, sample in case.pairs())
+
+
+def _identity(case: Case, member: Member, sample: Sample) -> Check:
+    computed = case.identity.members.get(member.name)
+    expected = f"cluster {shown(case.identity.cluster)}" + (f", member {shown(computed)}" if computed else "")
+    views = [view for view in (sample.peer.value, sample.listing.value) if view is not None]
+    if strange := next((view for view in views if view.cluster != case.identity.cluster), None):
+        return _another_cluster(case, member, expected, strange)
+    if not views or sample.peer.value is None:
+        return Check(member.name, "identity", expected, _outcome(sample.peer), "not checked")
+    number = sample.listing.value.member if sample.listing.value else 0  # the peer port does not say it
+    found = f"cluster {shown(case.identity.cluster)}" + (f", member {shown(number)}" if number else "")
+    entry = next((e for view in views for e in view.members if e.id == number), None)
+    if number and (entry is None or (entry.name or member.name) != member.name):
+        other = f"is {entry.name}" if entry else "is not in its own list"
+        problem = f"what answers on {member.address} {other}, not {member.name} (id {shown(number)})"
+        remedy = f"compare the addresses in {member.name}'s user-data with the rendered ones; wipe nothing"
+        return Check(member.name, "identity", expected, found, "failed", problem, remedy)
+    return Check(member.name, "identity", expected, found, "passed")
+
+
+def _another_cluster(case: Case, member: Member, expected: str, view: View) -> Check:
+    ours, theirs = shown(case.identity.cluster), shown(view.cluster)
+    why = "; ".join(_bootstrap_differences(case, view)) or "its list is the rendered one, so its token differs"
+    problem = f"{member.name} belongs to cluster {theirs} instead of {ours}: {why}"
+    remedy = (
+        f"stop etcd on {member.name}, correct its token and initial list to the rendered ones, and start it with an "
+        "empty data directory; wipe it only if it has never joined this cluster, and no other member"
+    )
+    return Check(member.name, "identity", expected, f"cluster {theirs}", "failed", problem, remedy)
+
+
+def _bootstrap_differences(case: Case, view: View) -> Iterable[str]:
+    """Where a strange cluster's list differs from the rendered one: what was written wrongly at its bootstrap."""
+    listed = {entry.name: entry.peer_urls for entry in view.members}
+    for founder in case.expected:
+        urls = listed.pop(founder.name, ())
+        if urls and founder.peer_url not in urls:
+            yield f"it was bootstrapped with {founder.name} at {spelt(urls)} instead of {founder.peer_url}"
+        elif not urls:
+            yield f"it was bootstrapped without {founder.name}"
+    for name, urls in listed.items():
+        yield f"it was bootstrapped with {name or 'a nameless member'} at {spelt(urls)}"
+
+
+def client_port(case: Case) -> Layer:
+    """Each member answers clients at its rendered address, and is new enough to be asked."""
+    return tuple(_client_port(member, sample) for member, sample in case.pairs())
+
+
+def _client_port(member: Member, sample: Sample) -> Check:
+    expected = f"answers on {member.address}:{CLIENT_PORT}"
+    version = sample.version
+    reply: Reply[str] | Reply[View] = version if version.value is None else sample.listing
+    if version.value is not None and numbers(version.value)[:2] < OLDEST:
+        problem = f"{member.name} runs etcd {version.value}, which this check cannot ask"
+        remedy = "use etcdctl of that version, or upgrade to etcd 3.5.6 or later, a minor version at a time"
+        return Check(member.name, "client port", expected, f"etcd {version.value}", "failed", problem, remedy)
+    if reply.outcome == "answered":
+        return Check(member.name, "client port", expected, f"etcd {version.value}", "passed")
+    problem, remedy = _silence(member, CLIENT_PORT, reply, peer_answers=sample.peer.outcome == "answered")
+    state = "not checked" if reply.outcome == "not asked" else "failed"
+    return Check(member.name, "client port", expected, _outcome(reply), state, problem, remedy)
+
+
+def peer_port(case: Case) -> Layer:
+    """Each member answers on its peer port, which is how the others reach it."""
+    return tuple(_peer_port(member, sample) for member, sample in case.pairs())
+
+
+def _peer_port(member: Member, sample: Sample) -> Check:
+    expected = f"answers on {member.address}:{PEER_PORT}"
+    if sample.peer.outcome == "answered":
+        return Check(member.name, "peer port", expected, "answers", "passed")
+    state = "not checked" if sample.peer.outcome == "not asked" else "failed"
+    problem, remedy = _silence(member, PEER_PORT, sample.peer, peer_answers=False)
+    if sample.listing.outcome != "answered":
+        problem = ""  # told by the client port
+    else:
+        problem += ", while its client port answers: its peer path is blocked"
+    return Check(member.name, "peer port", expected, _outcome(sample.peer), state, problem, remedy)
+
+
+def _silence(member: Member, port: int, reply: Reply[str] | Reply[View], *, peer_answers: bool) -> tuple[str, str]:
+    """A clause and a remedy for a port that does not answer as etcd."""
+    name, at = member.name, f"{member.address}:{port}"
+    detail = f": {reply.detail}" if reply.detail else ""
+    keep = "do not wipe its data"
+    match reply.outcome:
+        case "refused" if peer_answers:
+            problem = f"{name} refuses connections on {at} (etcd runs, but does not listen there)"
+            return problem, f"correct its listen-client-urls and restart etcd on {name}; {keep}"
+        case "refused":
+            problem = f"{name} refuses connections on {at} (etcd is not running)"
+            return problem, f"read etcd's journal on {name} and start etcd there; {keep}"
+        case "unreachable":
+            problem = f"{name} cannot be reached at {at} ({reply.detail}): the host or the network to it, not etcd"
+            return problem, f"check the host and the overlay from here to {member.address}; leave etcd as it is"
+        case "mute" if peer_answers:
+            problem = f"{name} accepts connections on {at} and answers nothing (it waits to reach its peers)"
+            return problem, f"check that {name} and the other members reach each other's port {PEER_PORT}; {keep}"
+        case "mute":
+            problem = (
+                f"{name} accepts connections on {at} and answers nothing for {reply.seconds:.1f} s (hung, not down)"
+            )
+            return problem, f"look at the etcd process and the disk of {name}, then restart etcd there only; {keep}"
+        case "broken":
+            problem = f"{name} closes connections on {at} without an answer{detail}"
+            return problem, f"read etcd's journal on {name}: it may be starting, stopping or crashing; {keep}"
+        case "failed":
+            return f"{name} answers on {at} with an error{detail}", f"read etcd's journal on {name}; {keep}"
+        case "not asked":
+            return f"{name} was not asked on {at}", "verify again with more time"
+        case _:
+            problem = f"what answers on {at} of {name} is not etcd ({reply.outcome}{detail})"
+            return problem, f"find what listens on port {port} of {name} (ss -ltnp) and give the port back to etcd"
+
+
+def _outcome(reply: Reply[str] | Reply[View]) -> str:
+    return f"{reply.outcome}: {reply.detail}" if reply.detail else reply.outcome

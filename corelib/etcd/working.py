@@ -1,0 +1,187 @@
+"""The later checks: one leader, reads through it, no alarm, writes, and the same data on all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from ..fleet import Member
+from .case import CLUSTER, Case, Check, Layer
+from .samples import Alarm, Canary, Hash, Reply, Sample, Trace
+
+_NO_CREDENTIALS = ("user name is empty", "permission denied", "invalid auth token", "authentication")
+_KEEP = "do not wipe its data"
+
+_ALARM_REMEDIES = {
+    "NOSPACE": (
+        "compact and defragment, one member at a time, compare the database's size with its quota, then "
+        "etcdctl alarm disarm; do not disarm it before there is room"
+    ),
+    "CORRUPT": (
+        "compare HashKV, remove and re-add the member whose data differ; do not disarm it before, and do not "
+        "restart all members"
+    ),
+}
+
+
+def leader(case: Case) -> Layer:
+    """One leader, which all members name and which is in the list."""
+    known = [s.status.value.leader for _, s in case.pairs() if s.status.value is not None]
+    chosen = max(set(known) - {0}, key=known.count, default=0)
+    return tuple(_leader(case, member, sample, chosen) for member, sample in case.pairs())
+
+
+def _leader(case: Case, member: Member, sample: Sample, chosen: int) -> Check:
+    expected = f"{case.name_of(chosen)} leads" if chosen else "a leader"
+    status = sample.status.value
+    if status is None:
+        return _unanswered(member, "leader", expected, sample.status, "gives no status")
+    found = f"{case.name_of(status.leader)} leads, term {status.term}" if status.leader else "no leader"
+    listed = {entry.id for view in case.views().values() for entry in view.members}
+    if status.leader and status.leader == chosen and chosen in listed:
+        return Check(member.name, "leader", expected, found, "passed")
+    waited = f" after {case.samples.waited:.1f} s of waiting" if case.samples.waited >= 1 else ""
+    problem = f"{member.name} sees {found}{waited}" + (f", while others see {case.name_of(chosen)}" if chosen else "")
+    remedy = (
+        "check that the members reach each other's peer port; an election may be under way: verify again in a minute, "
+        "and restart or wipe nothing before"
+    )
+    return Check(member.name, "leader", expected, found, "failed", problem, remedy)
+
+
+def reads(case: Case) -> Layer:
+    """Each member reads through a leader with a quorum (linearizable), and locally (serializable)."""
+    return tuple(_reads(member, sample) for member, sample in case.pairs())
+
+
+def _reads(member: Member, sample: Sample) -> Check:
+    expected = "reads through the leader and locally"
+    for reply, how in ((sample.linearizable, "through a leader"), (sample.local, "locally")):
+        if reply.value is None:
+            return _unanswered(member, "reads", expected, reply, f"does not read {how}")
+    milliseconds = sample.linearizable.seconds * 1000
+    return Check(member.name, "reads", expected, f"reads, {milliseconds:.0f} ms", "passed")
+
+
+def alarms(case: Case) -> Layer:
+    """No alarm on any member, as any member tells it."""
+    raised = {alarm for _, s in case.pairs() for alarm in s.alarms.value or ()}
+    rows = [_alarms(member, sample, _ids(case, member), raised) for member, sample in case.pairs()]
+    own = {number for member in case.expected for number in _ids(case, member)}
+    rows += [_nameless(case, alarm) for alarm in sorted(raised, key=repr) if alarm.member not in own]
+    return tuple(rows)
+
+
+def _ids(case: Case, member: Member) -> set[int]:
+    return {e.id for view in case.views().values() for e in view.members if e.name == member.name}
+
+
+def _alarms(member: Member, sample: Sample, ids: set[int], raised: set[Alarm]) -> Check:
+    if own := sorted({alarm.kind for alarm in raised if alarm.member in ids}):
+        kinds = " and ".join(own)
+        problem = f"{member.name} has raised the alarm {kinds}"
+        return Check(member.name, "alarms", "none", kinds, "failed", problem, _alarm_remedy(own[0]))
+    if sample.alarms.value is None:
+        return _unanswered(member, "alarms", "none", sample.alarms, "does not tell its alarms")
+    return Check(member.name, "alarms", "none", "none", "passed")
+
+
+def _nameless(case: Case, alarm: Alarm) -> Check:
+    """An alarm about nobody, or about a member that was not rendered."""
+    about = f" about {case.name_of(alarm.member)}" if alarm.member else " that names no member"
+    differing = [row.member for row in data(case) if row.state == "failed" and row.member != CLUSTER]
+    hint = f" (the data of {differing[0]} differ)" if len(differing) == 1 else ""
+    problem = f"the cluster has raised the alarm {alarm.kind}{about}{hint}"
+    return Check(CLUSTER, "alarms", "none", alarm.kind, "failed", problem, _alarm_remedy(alarm.kind))
+
+
+def _alarm_remedy(kind: str) -> str:
+    return _ALARM_REMEDIES.get(kind, "read etcd's journal on every member before anything is disarmed")
+
+
+def canary(case: Case) -> Layer:
+    """A value written through each member was read back through each, and nothing of it is left."""
+    tried = case.samples.canary
+    if tried is None:
+        return ()
+    acknowledged = {t.member.name for t in tried.traces if t.put.value is not None}
+    rows = tuple(_canary(member, case.trace(member), tried, acknowledged) for member in case.expected)
+    return (*rows, _removed(case, tried))
+
+
+def _canary(member: Member, trace: Trace, tried: Canary, acknowledged: set[str]) -> Check:
+    expected = f"writes, and reads {len(acknowledged)} written values" if acknowledged else "writes"
+    reply: Reply[Any] = trace.put if tried.lease.value is not None else tried.lease
+    if reply.value is None:
+        return _unanswered(member, "canary", expected, reply, "does not take a write")
+    if trace.found.value is None:
+        return _unanswered(member, "canary", expected, trace.found, "does not read the canary")
+    if missing := sorted(acknowledged - set(trace.found.value)):
+        problem = f"{member.name} does not return what was just written through {' and '.join(missing)}"
+        remedy = f"stop writing to the cluster and compare HashKV on all members; {_KEEP}"
+        return Check(member.name, "canary", expected, f"without {', '.join(missing)}", "failed", problem, remedy)
+    return Check(member.name, "canary", expected, f"writes, and reads {len(acknowledged)} values", "passed")
+
+
+def _removed(case: Case, tried: Canary) -> Check:
+    """That the canary is gone, as every member that wrote it sees it."""
+    left = [case.trace(member).left for member in case.expected]
+    counts = [reply.value for reply in left if reply.value is not None]
+    remedy = f"etcd removes it with its lease within two minutes; otherwise: etcdctl del --prefix {tried.prefix}"
+    if any(counts):
+        problem = f"{max(counts)} values of the canary are left under {tried.prefix}"
+        return Check(CLUSTER, "canary removed", "0 left", f"{max(counts)} left", "failed", problem, remedy)
+    if tried.lease.value is None or tried.revoked.value is None or len(counts) < len(left):
+        problem = "it is unknown whether the canary is removed"
+        return Check(CLUSTER, "canary removed", "0 left", "unknown", "not checked", problem, remedy)
+    return Check(CLUSTER, "canary removed", "0 left", "0 left", "passed")
+
+
+def data(case: Case) -> Layer:
+    """The same HashKV at the same revision on all."""
+    values = [s.hash.value for _, s in case.pairs() if s.hash.value is not None]
+    votes = Counter(values).most_common()
+    tie = len(votes) > 1 and votes[0][1] == votes[1][1]
+    common = votes[0][0] if votes else None
+    return tuple(_data(member, sample, common, tie=tie) for member, sample in case.pairs())
+
+
+def _data(member: Member, sample: Sample, common: Hash | None, *, tie: bool) -> Check:
+    expected = f"hash {common.value:x} at revision {common.revision}" if common and not tie else "the same hash on all"
+    own = sample.hash.value
+    if own is None or common is None:
+        return _unanswered(member, "data", expected, sample.hash, "gives no hash of its data")
+    found = f"hash {own.value:x} at revision {own.revision}"
+    if own == common and not tie:
+        return Check(member.name, "data", expected, found, "passed")
+    if (own.revision, own.compacted) != (common.revision, common.compacted):
+        problem = f"the data of {member.name} cannot be compared: a compaction came in between"
+        return Check(member.name, "data", expected, found, "not checked", problem, "verify again")
+    which = "and there is no majority to say which are right" if tie else "from the majority's"
+    problem = f"the data of {member.name} differ ({found}) {which}"
+    remedy = "keep a snapshot of every member first; " + (
+        "ask which member's data are right; restart and wipe nothing"
+        if tie
+        else f"then remove {member.name}, wipe its data and add it again; it serves wrong data until then"
+    )
+    return Check(member.name, "data", expected, found, "failed", problem, remedy)
+
+
+def _unanswered(member: Member, check: str, expected: str, reply: Reply[Any], what: str) -> Check:
+    """A call without its answer: etcd's own refusal has failed, no answer is unknown, not asked is not checked."""
+    detail = f": {reply.detail}" if reply.detail else ""
+    found = f"{reply.outcome}{detail}"
+    if reply.outcome == "not asked":
+        return Check(member.name, check, expected, found, "not checked", f"{member.name} was not asked ({check})")
+    if any(text in reply.detail for text in _NO_CREDENTIALS):
+        problem = f"{member.name} asks for credentials, which this check does not have ({reply.detail})"
+        return Check(member.name, check, expected, found, "not checked", problem, "verify with a user that may read")
+    if reply.outcome == "mute":
+        silence = f"{member.name} {what}: no answer in {reply.seconds:.1f} s"
+        writing = check == "canary"
+        problem = f"{silence}, and it is unknown whether the write was made" if writing else silence
+        state = "not checked" if writing else "failed"
+    else:
+        problem, state = f"{member.name} {what} ({found})", "failed"
+    remedy = f"check that {member.name} and its peers reach each other, and its disk; {_KEEP}"
+    return Check(member.name, check, expected, found, state, problem, remedy)

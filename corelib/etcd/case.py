@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -99,5 +100,5 @@ def spelt(urls: Iterable[str]) -> str:
 
 def numbers(version: str) -> tuple[int, ...]:
     """`3.5.16-rc.1` → (3, 5, 16); what is no number counts as 0."""
-    parts = version.split("-")[0].split("+")[0].split(".")
+    parts = re.split(r"[-+]", version, maxsplit=1)[0].split(".")
     return tuple(int(part[:9]) if part.isdecimal() else 0 for part in parts)

@@ -56,7 +56,12 @@ def judge(
     left = margin(case)
     healthy = bool(expected) and all(row.state == "passed" for row in rows)
     sentence = _well(case, left) if healthy else _ill(case, layers, left)
-    findings = [*_faults(rows), *_versions(case), *_waiting(case), *_arrangement(case, sites or {})]
+    findings = [
+        *_faults(rows),
+        *_versions(case),
+        *(_waiting(case) if healthy else ()),
+        *_arrangement(case, sites or {}),
+    ]
     return Verdict(healthy, sentence, left, rows, Report.of(findings))
 
 
@@ -97,7 +102,7 @@ def _all_silent(case: Case) -> str:
         words = joined([f"{m.name} is {s.version.outcome}" for m, s in case.pairs()])
         return f"no member answers ({words}); read the table from the top, and do not wipe any data"
     likeliest = {
-        "refused": "etcd is not running on any host; was it started? Do not wipe any data",
+        "refused": "etcd is not running on any host; was it started? (do not wipe any data)",
         "unreachable": "no host can be reached from here: check the overlay and this machine's way to it",
         "mute": "all accept connections and stay silent: no quorum has formed, or all hang; do not wipe any data",
         "not asked": "the time was up before anybody was asked: verify again with more time",
@@ -106,7 +111,11 @@ def _all_silent(case: Case) -> str:
 
 
 def _problems(rows: Sequence[Check]) -> str:
+    """One clause about all rows; what is the same about several members is said once."""
     texts = [row.problem or f"{row.check} of {row.member} was not checked" for row in rows]
+    same = {text.replace(row.member, "", 1) for text, row in zip(texts, rows, strict=True)}
+    if len(same) == 1 < len(rows):
+        return f"each of {joined([row.member for row in rows])}{same.pop()}"
     if len(texts) > 3:
         texts = [*texts[:2], f"{len(texts) - 2} more"]
     return joined(texts)
@@ -136,8 +145,9 @@ def _versions(case: Case) -> Iterable[Finding]:
 
 
 def _waiting(case: Case) -> Iterable[Finding]:
-    if case.samples.waited >= 1 and case.serving():
-        yield Finding("info", CLUSTER, f"it took {case.samples.waited:.1f} s until a leader answered", "")
+    if case.samples.waited >= 1:
+        message = f"it took {case.samples.waited:.1f} s until all members served under one leader"
+        yield Finding("info", CLUSTER, message, "if it happens again: look for elections in etcd's journal")
 
 
 def _arrangement(case: Case, sites: Mapping[str, str]) -> Iterable[Finding]:

@@ -16,7 +16,7 @@ def margin(case: Case) -> str:
     if serving >= needed:
         return _spare(voters, needed, serving)
     if not up:
-        return f"unknown: none of {voters} voters answers, quorum {needed}"
+        return f"unknown: no member of the rendered cluster answers clients ({voters} voters, quorum {needed})"
     if up >= needed:
         return f"{up} of {voters} voters answer, quorum {needed}, and they have no leader"
     silent = [member.name for member in case.expected if member.name not in case.up()]

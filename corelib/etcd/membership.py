@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from ..fleet import Member
-from .case import Case, Check, Layer, spelt
+from .case import Case, Check, Layer, State, spelt
 from .identity import shown
 from .samples import Listed, View
 
@@ -36,37 +36,37 @@ def _find(member: Member, view: View) -> Listed | None:
 
 
 def _entry(member: Member, entry: Listed | None) -> Check:
-    problem, remedy = _difference(member, entry)
+    problem, remedy = next(_differences(member, entry), ("", ""))
     found = "absent" if entry is None else _described(entry)
-    state = "failed" if problem else "passed"
+    state: State = "failed" if problem else "passed"
     return Check(member.name, "member list", _rendered(member), found, state, problem, remedy)
 
 
-def _difference(member: Member, entry: Listed | None) -> tuple[str, str]:
-    """What is wrong with one line of the list, and what to do; empty texts if nothing is."""
+def _differences(member: Member, entry: Listed | None) -> Iterator[tuple[str, str]]:
+    """What is wrong with one line of the list, and what to do: the gravest first."""
     name = member.name
     if entry is None:
         remedy = f"add it (etcdctl member add {name} --peer-urls={member.peer_url}) and start it with state existing"
-        return f"{name} is not in the member list", f"{remedy}; its old data must be wiped first"
+        yield f"{name} is not in the member list", f"{remedy}; its old data must be wiped first"
+        return
     if not entry.name:
-        return f"{name} is listed and has never started", f"start etcd on {name}, or remove member {shown(entry.id)}"
+        yield f"{name} is listed and has never started", f"start etcd on {name}, or remove member {shown(entry.id)}"
     if entry.name != name:
-        return f"{name} is listed under the name {entry.name}", f"correct ETCD_NAME on {name} and restart it"
+        yield f"{name} is listed under the name {entry.name}", f"correct ETCD_NAME on {name} and restart it"
     if set(entry.peer_urls) != {member.peer_url}:
         problem = f"{name} is listed with the peer URL {spelt(entry.peer_urls)} instead of {member.peer_url}"
-        return problem, f"etcdctl member update {shown(entry.id)} --peer-urls={member.peer_url}, one member at a time"
+        yield problem, f"etcdctl member update {shown(entry.id)} --peer-urls={member.peer_url}, one member at a time"
     if entry.learner:
-        return (
+        yield (
             f"{name} is a learner and does not vote",
-            f"when it has caught up: etcdctl member promote {shown(entry.id)}",
+            f"once it has caught up: etcdctl member promote {shown(entry.id)}",
         )
     if not entry.client_urls:
-        return f"{name} has published no client URL: it never joined", f"read etcd's journal on {name}"
+        yield f"{name} has published no client URL: it never joined", f"read etcd's journal on {name}"
     if set(entry.client_urls) != {member.client_url}:
         own = ", a loopback address that leads every client to itself" if _loops(member, entry) else ""
         problem = f"{name} advertises {spelt(entry.client_urls)} to clients instead of {member.client_url}{own}"
-        return problem, f"correct ETCD_ADVERTISE_CLIENT_URLS on {name} and restart it; do not wipe its data"
-    return "", ""
+        yield problem, f"correct ETCD_ADVERTISE_CLIENT_URLS on {name} and restart it; do not wipe its data"
 
 
 def _unplanned(case: Case, views: Iterable[View]) -> Layer:

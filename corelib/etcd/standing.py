@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..fleet import CLIENT_PORT, PEER_PORT, Member
-from .case import Case, Check, Layer, numbers, spelt
+from ..fleet import CLIENT_PORT, PEER_PORT, Member, quorum
+from .case import Case, Check, Layer, State, numbers, spelt
 from .identity import shown
 from .samples import Reply, Sample, View
 
@@ -20,7 +20,7 @@ def identity(case: Case) -> Layer:
 def _identity(case: Case, member: Member, sample: Sample) -> Check:
     computed = case.identity.members.get(member.name)
     expected = f"cluster {shown(case.identity.cluster)}" + (f", member {shown(computed)}" if computed else "")
-    views = [view for view in (sample.peer.value, sample.listing.value) if view is not None]
+    views = _views(sample)
     if strange := next((view for view in views if view.cluster != case.identity.cluster), None):
         return _another_cluster(case, member, expected, strange)
     if not views or sample.peer.value is None:
@@ -40,11 +40,22 @@ def _another_cluster(case: Case, member: Member, expected: str, view: View) -> C
     ours, theirs = shown(case.identity.cluster), shown(view.cluster)
     why = "; ".join(_bootstrap_differences(case, view)) or "its list is the rendered one, so its token differs"
     problem = f"{member.name} belongs to cluster {theirs} instead of {ours}: {why}"
-    remedy = (
-        f"stop etcd on {member.name}, correct its token and initial list to the rendered ones, and start it with an "
-        "empty data directory; wipe it only if it has never joined this cluster, and no other member"
-    )
+    shared = sum(view.cluster in {v.cluster for v in _views(other)} for _, other in case.pairs())
+    if shared >= quorum(len(case.expected)):
+        remedy = (
+            "the hosts run another cluster than the parameters say: check that this is the right environment, and "
+            "compare its token and bootstrap list with the user-data that the hosts booted with; wipe nothing"
+        )
+    else:
+        remedy = (
+            f"stop etcd on {member.name}, correct its token and initial list to the rendered ones, and start it with an "
+            "empty data directory if nobody needs what that other cluster holds; wipe no other member"
+        )
     return Check(member.name, "identity", expected, f"cluster {theirs}", "failed", problem, remedy)
+
+
+def _views(sample: Sample) -> list[View]:
+    return [view for view in (sample.peer.value, sample.listing.value) if view is not None]
 
 
 def _bootstrap_differences(case: Case, view: View) -> Iterable[str]:
@@ -76,7 +87,7 @@ def _client_port(member: Member, sample: Sample) -> Check:
     if reply.outcome == "answered":
         return Check(member.name, "client port", expected, f"etcd {version.value}", "passed")
     problem, remedy = _silence(member, CLIENT_PORT, reply, peer_answers=sample.peer.outcome == "answered")
-    state = "not checked" if reply.outcome == "not asked" else "failed"
+    state: State = "not checked" if reply.outcome == "not asked" else "failed"
     return Check(member.name, "client port", expected, _outcome(reply), state, problem, remedy)
 
 
@@ -89,7 +100,7 @@ def _peer_port(member: Member, sample: Sample) -> Check:
     expected = f"answers on {member.address}:{PEER_PORT}"
     if sample.peer.outcome == "answered":
         return Check(member.name, "peer port", expected, "answers", "passed")
-    state = "not checked" if sample.peer.outcome == "not asked" else "failed"
+    state: State = "not checked" if sample.peer.outcome == "not asked" else "failed"
     problem, remedy = _silence(member, PEER_PORT, sample.peer, peer_answers=False)
     if sample.listing.outcome != "answered":
         problem = ""  # told by the client port
@@ -105,32 +116,31 @@ def _silence(member: Member, port: int, reply: Reply[str] | Reply[View], *, peer
     keep = "do not wipe its data"
     match reply.outcome:
         case "refused" if peer_answers:
-            problem = f"{name} refuses connections on {at} (etcd runs, but does not listen there)"
-            return problem, f"correct its listen-client-urls and restart etcd on {name}; {keep}"
+            problem = f"refuses connections on {at} (etcd runs, but does not listen there)"
+            remedy = f"correct its listen-client-urls and restart etcd on {name}; {keep}"
         case "refused":
-            problem = f"{name} refuses connections on {at} (etcd is not running)"
-            return problem, f"read etcd's journal on {name} and start etcd there; {keep}"
+            problem = f"refuses connections on {at} (etcd is not running)"
+            remedy = f"read etcd's journal on {name} and start etcd there; {keep}"
         case "unreachable":
-            problem = f"{name} cannot be reached at {at} ({reply.detail}): the host or the network to it, not etcd"
-            return problem, f"check the host and the overlay from here to {member.address}; leave etcd as it is"
+            problem = f"cannot be reached at {at} ({reply.detail}): the host or the network to it, not etcd"
+            remedy = f"check the host and the overlay from here to {member.address}; leave etcd as it is"
         case "mute" if peer_answers:
-            problem = f"{name} accepts connections on {at} and answers nothing (it waits to reach its peers)"
-            return problem, f"check that {name} and the other members reach each other's port {PEER_PORT}; {keep}"
+            problem = f"accepts connections on {at} and answers nothing (it waits to reach its peers)"
+            remedy = f"check that {name} and the other members reach each other's port {PEER_PORT}; {keep}"
         case "mute":
-            problem = (
-                f"{name} accepts connections on {at} and answers nothing for {reply.seconds:.1f} s (hung, not down)"
-            )
-            return problem, f"look at the etcd process and the disk of {name}, then restart etcd there only; {keep}"
+            problem = f"accepts connections on {at} and answers nothing for {reply.seconds:.1f} s (hung, not down)"
+            remedy = f"look at the etcd process and the disk of {name}, then restart etcd there only; {keep}"
         case "broken":
-            problem = f"{name} closes connections on {at} without an answer{detail}"
-            return problem, f"read etcd's journal on {name}: it may be starting, stopping or crashing; {keep}"
+            problem = f"closes connections on {at} without an answer{detail}"
+            remedy = f"read etcd's journal on {name}: it may be starting, stopping or crashing; {keep}"
         case "failed":
-            return f"{name} answers on {at} with an error{detail}", f"read etcd's journal on {name}; {keep}"
+            problem, remedy = f"answers on {at} with an error{detail}", f"read etcd's journal on {name}; {keep}"
         case "not asked":
-            return f"{name} was not asked on {at}", "verify again with more time"
+            problem, remedy = f"was not asked on {at}", "verify again with more time"
         case _:
-            problem = f"what answers on {at} of {name} is not etcd ({reply.outcome}{detail})"
-            return problem, f"find what listens on port {port} of {name} (ss -ltnp) and give the port back to etcd"
+            problem = f"has something that is not etcd on {at} ({reply.outcome}{detail})"
+            remedy = f"find what listens on port {port} of {name} (ss -ltnp) and give the port back to etcd"
+    return f"{name} {problem}", remedy
 
 
 def _outcome(reply: Reply[str] | Reply[View]) -> str:

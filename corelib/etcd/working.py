@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from ..fleet import Member
-from .case import CLUSTER, Case, Check, Layer
+from .case import CLUSTER, Case, Check, Layer, State
 from .samples import Alarm, Canary, Hash, Reply, Sample, Trace
 
 _NO_CREDENTIALS = ("user name is empty", "permission denied", "invalid auth token", "authentication")
@@ -106,7 +106,7 @@ def canary(case: Case) -> Layer:
         return ()
     acknowledged = {t.member.name for t in tried.traces if t.put.value is not None}
     rows = tuple(_canary(member, case.trace(member), tried, acknowledged) for member in case.expected)
-    return (*rows, _removed(case, tried))
+    return (*rows, _removed(tried))
 
 
 def _canary(member: Member, trace: Trace, tried: Canary, acknowledged: set[str]) -> Check:
@@ -123,15 +123,17 @@ def _canary(member: Member, trace: Trace, tried: Canary, acknowledged: set[str])
     return Check(member.name, "canary", expected, f"writes, and reads {len(acknowledged)} values", "passed")
 
 
-def _removed(case: Case, tried: Canary) -> Check:
+def _removed(tried: Canary) -> Check:
     """That the canary is gone, as every member that wrote it sees it."""
-    left = [case.trace(member).left for member in case.expected]
-    counts = [reply.value for reply in left if reply.value is not None]
+    left = [trace.left.value for trace in tried.traces]
+    most = max((count for count in left if count is not None), default=0)
     remedy = f"etcd removes it with its lease within two minutes; otherwise: etcdctl del --prefix {tried.prefix}"
-    if any(counts):
-        problem = f"{max(counts)} values of the canary are left under {tried.prefix}"
-        return Check(CLUSTER, "canary removed", "0 left", f"{max(counts)} left", "failed", problem, remedy)
-    if tried.lease.value is None or tried.revoked.value is None or len(counts) < len(left):
+    if most:
+        problem = f"{most} values of the canary are left under {tried.prefix}"
+        return Check(CLUSTER, "canary removed", "0 left", f"{most} left", "failed", problem, remedy)
+    if tried.lease.value is None:  # whatever came of the lease, nothing was written under it
+        return Check(CLUSTER, "canary removed", "0 left", "none was written", "not checked")
+    if tried.revoked.value is None or not left or None in left:
         problem = "it is unknown whether the canary is removed"
         return Check(CLUSTER, "canary removed", "0 left", "unknown", "not checked", problem, remedy)
     return Check(CLUSTER, "canary removed", "0 left", "0 left", "passed")
@@ -180,7 +182,7 @@ def _unanswered(member: Member, check: str, expected: str, reply: Reply[Any], wh
         silence = f"{member.name} {what}: no answer in {reply.seconds:.1f} s"
         writing = check == "canary"
         problem = f"{silence}, and it is unknown whether the write was made" if writing else silence
-        state = "not checked" if writing else "failed"
+        state: State = "not checked" if writing else "failed"
     else:
         problem, state = f"{member.name} {what} ({found})", "failed"
     remedy = f"check that {member.name} and its peers reach each other, and its disk; {_KEEP}"

@@ -6,7 +6,7 @@ read nor changed; its digest is in a tag of the machine.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -133,13 +133,13 @@ def _content(resource: Resource) -> dict[str, Any]:
 
 def _custom_data_size(resource: Resource) -> int:
     encoded = resource.body.get("properties", {}).get("osProfile", {}).get("customData", "")
-    return len(encoded) // 4 * 3 - encoded.count("=")
+    return len(str(encoded)) // 4 * 3 - str(encoded).count("=")
 
 
 def _what(resource: Resource) -> str:
     """The resource in a few words."""
     properties = resource.body.get("properties", {})
-    words = {
+    words: dict[str, Callable[[], str]] = {
         "group": lambda: f"resource group in {resource.body['location']}",
         "security-group": lambda: f"inbound: {_names(properties['securityRules'])}; nothing else",
         "network": lambda: f"{properties['addressSpace']['addressPrefixes'][0]}, one subnet",

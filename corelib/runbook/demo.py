@@ -47,7 +47,8 @@ def demo(at: Project, say: Say) -> int:
     assert fleet.lab is not None  # noqa: S101 - checked with the parameters
     network = str(fleet.lab.network)
     _no_other(at, network)
-    begun, done = time.monotonic(), []
+    begun = time.monotonic()
+    done: list[Record] = []
     say(f"Starting a lab on {network}: stand-ins for Azure and Hetzner, on this machine only.")
     try:
         lab.start(at.root, network)

@@ -39,7 +39,10 @@ class DeployAzure(Changing):
 
     def _results(self) -> View | None:
         hosts = self._inventory.read("azure").get("hosts", {})
-        rows = [(name, h["overlay_address"], f"{h['public_address']}:{h['ssh_port']}", h["vm_id"]) for name, h in hosts.items()]
+        rows = [
+            (name, h["overlay_address"], f"{h['public_address']}:{h['ssh_port']}", h["vm_id"])
+            for name, h in hosts.items()
+        ]
         return Table(("host", "overlay", "SSH", "VM id"), rows, "Hosts") if rows else None
 
     @property

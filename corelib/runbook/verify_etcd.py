@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..errors import Refused, Unhealthy
-from ..etcd.judge import Verdict, judge
+from ..etcd.judge import Check, Verdict, judge
 from ..etcd.probe import probe
-from ..views import Note, Page, Table, View
+from ..views import Fold, Note, Page, Table, View
 from ..views.document import Tone
 from ..views.findings import findings
 from .session import Session
@@ -39,19 +40,26 @@ class VerifyEtcd(Session):
             )
         self.targets.hold_lab()
         members = fleet.etcd.members
-        return judge(members, fleet.etcd.token, probe(members, election_ms=fleet.etcd.election_ms))
+        sites = {host.name: cluster.name for cluster in fleet.clusters for host in cluster.hosts}
+        return judge(members, fleet.etcd.token, probe(members, election_ms=fleet.etcd.election_ms), sites=sites)
 
 
 def show(verdict: Verdict) -> View:
-    """The sentence, the margin, a row a check, and the findings."""
-    rows = [(row.member, row.check, row.expected, row.found, row.state) for row in verdict.rows]
-    tones = [_TONES[row.state] for row in verdict.rows]
+    """The sentence, the margin, what did not pass, the findings, and every check."""
+    amiss = [row for row in verdict.rows if row.state != "passed"]
+    every = _table(verdict.rows)
     return Page.of(
         Note(verdict.sentence, "good" if verdict.healthy else "bad"),
         Note(f"Margin: {verdict.margin}"),
-        Table(("member", "check", "expected", "found", "state"), rows, "", tones),
+        _table(amiss) if amiss else every,
         findings(verdict.findings),
+        Fold(f"all {len(verdict.rows)} checks", every) if amiss else None,
     )
+
+
+def _table(rows: Sequence[Check]) -> Table:
+    cells = [(row.member, row.check, row.expected, row.found, row.state) for row in rows]
+    return Table(("member", "check", "expected", "found", "state"), cells, "", [_TONES[row.state] for row in rows])
 
 
 def _rows(verdict: Verdict) -> list[dict[str, Any]]:

@@ -131,5 +131,21 @@ class Page(View):
         return "\n\n".join(part.text() for part in self.parts)
 
 
+@dataclass(frozen=True, repr=False)
+class Fold(View):
+    """A view folded away under its title until it is clicked; plain text shows it all."""
+
+    title: str
+    inner: View
+
+    def html(self) -> str:
+        """A folded view."""
+        return f"<details><summary>{escape(self.title)}</summary>{self.inner.html()}</details>"
+
+    def text(self) -> str:
+        """The title over the view."""
+        return f"{self.title}\n{self.inner.text()}"
+
+
 def _flat(cell: object) -> str:
     return " ".join(str(cell).split("\n"))

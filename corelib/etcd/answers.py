@@ -54,8 +54,9 @@ def status(body: Any, _: Headers) -> Status:
 
 def range_(body: Any, _: Headers) -> Range:
     """`/v3/kv/range`."""
+    at = _number(_header(body), "revision")
     pairs = tuple((_text(kv, "key"), _text(kv, "value")) for kv in map(_object, _list(body.get("kvs"))))
-    return Range(_number(_header(body), "revision"), _number(body, "count"), pairs)
+    return Range(at, _number(body, "count"), pairs)
 
 
 def count(body: Any, headers: Headers) -> int:

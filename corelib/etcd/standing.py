@@ -40,18 +40,22 @@ def _another_cluster(case: Case, member: Member, expected: str, view: View) -> C
     ours, theirs = shown(case.identity.cluster), shown(view.cluster)
     why = "; ".join(_bootstrap_differences(case, view)) or "its list is the rendered one, so its token differs"
     problem = f"{member.name} belongs to cluster {theirs} instead of {ours}: {why}"
-    shared = sum(view.cluster in {v.cluster for v in _views(other)} for _, other in case.pairs())
-    if shared >= quorum(len(case.expected)):
-        remedy = (
+    remedy = _way_back(case, member, view)
+    return Check(member.name, "identity", expected, f"cluster {theirs}", "failed", problem, remedy)
+
+
+def _way_back(case: Case, member: Member, view: View) -> str:
+    """One stray member is bootstrapped again; a quorum that agrees on another id is somebody's cluster."""
+    agreeing = sum(any(other.cluster == view.cluster for other in _views(sample)) for _, sample in case.pairs())
+    if agreeing >= quorum(len(case.expected)):
+        return (
             "the hosts run another cluster than the parameters say: check that this is the right environment, and "
             "compare its token and bootstrap list with the user-data that the hosts booted with; wipe nothing"
         )
-    else:
-        remedy = (
-            f"stop etcd on {member.name}, correct its token and initial list to the rendered ones, and start it with an "
-            "empty data directory if nobody needs what that other cluster holds; wipe no other member"
-        )
-    return Check(member.name, "identity", expected, f"cluster {theirs}", "failed", problem, remedy)
+    return (
+        f"stop etcd on {member.name}, correct its token and bootstrap list to the rendered ones, and start it with "
+        "an empty data directory if nobody needs what that other cluster holds; wipe no other member"
+    )
 
 
 def _views(sample: Sample) -> list[View]:

@@ -1,0 +1,182 @@
+"""The first process of a lab machine: makes the machine's root, then runs the commands that its SSH server passes on.
+
+It is started in new user, mount, process, host-name and network namespaces. The root that it makes holds programs
+and libraries of this computer, read-only and without devices; a `/dev` of harmless character devices and the
+machine's own disks; a `/proc` of the machine's own processes; no `/sys`. Making device nodes is not possible in a
+user namespace (user_namespaces(7)), so nothing inside leads to a device of this computer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from . import disk, nodes
+
+HARMLESS = ("null", "zero", "full", "random", "urandom", "tty")
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/nix", "/gnu", "/etc/ld.so.cache")
+PATH = "/opt/lab/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_TOO_LONG = 2**20
+
+
+def main(spec: dict[str, Any]) -> None:
+    """Boot: standard input is the line to the machine's SSH server; ends when the machine is rebooted from inside."""
+    line = socket.socket(fileno=os.dup(0))
+    new = Path(spec["root"])
+    _mount("-t", "tmpfs", "-o", "mode=755,nosuid,nodev", "tmpfs", str(new))
+    _fill(new, spec)
+    _devices(new, spec)
+    _enter(new)
+    socket.sethostname(spec["host_name"])
+    nodes.refresh(spec["disks"])
+    Agent(line, spec["mark"]).run()
+
+
+def _fill(new: Path, spec: dict[str, Any]) -> None:
+    """The files of the machine's own root, and what it borrows, read-only."""
+    if spec["boots_from"]:
+        with Path(spec["boots_from"]).open("rb") as file:
+            disk.unpack(file, disk.root(file), new)
+    for folder in ("dev", "etc", "mnt", "opt/lab/bin", "proc", "root", "run/lab", "run/lock", "tmp", "var/tmp"):
+        (new / folder).mkdir(parents=True, exist_ok=True)
+    for path, content in spec["files"].items():
+        (new / path).parent.mkdir(parents=True, exist_ok=True)
+        (new / path).write_text(content)
+    for tool in spec["tools"]:
+        (new / "opt/lab/bin" / tool).write_text(spec["launcher"])
+        (new / "opt/lab/bin" / tool).chmod(0o755)
+    (new / "run/lab/disks.json").write_text(json.dumps(spec["disks"]))
+    for source in (*SYSTEM, *spec["borrowed"]):
+        _borrow(source, new / source.lstrip("/"))
+    _borrow(str(Path(__file__).parent), new / "opt/lab/inside")
+    _forbid_writing(new)
+
+
+def _borrow(source: str, target: Path) -> None:
+    path = Path(source)
+    if target.exists() or not path.exists():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_symlink():
+        target.symlink_to(path.readlink())
+        return
+    if path.is_dir():
+        target.mkdir()
+    else:
+        target.touch()
+    _mount("--rbind", source, str(target))
+
+
+def _forbid_writing(new: Path) -> None:
+    """Every mount below the root becomes read-only and loses its devices (mounts below a bind are mounts too)."""
+    for text in Path("/proc/self/mountinfo").read_text().splitlines():
+        fields = text.split(" ")
+        target = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields[4])
+        if target.startswith(f"{new}/"):
+            kept = ",noexec" if "noexec" in fields[5].split(",") else ""
+            _mount("-o", f"remount,bind,ro,nosuid,nodev{kept}", target)
+
+
+def _devices(new: Path, spec: dict[str, Any]) -> None:
+    sources = {name: f"/dev/{name}" for name in HARMLESS} | {one["name"]: one["file"] for one in spec["disks"]}
+    for name, source in sources.items():
+        (new / "dev" / name).touch()
+        _mount("--bind", source, str(new / "dev" / name))
+    (new / "dev/fd").symlink_to("/proc/self/fd")
+    (new / "dev/shm").mkdir()
+    # Without it where a container hides part of its own /proc: the kernel then allows no other.
+    subprocess.run(
+        ["mount", "-t", "proc", "-o", "subset=pid,nosuid,nodev,noexec", "proc", str(new / "proc")],
+        check=False,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def _enter(new: Path) -> None:
+    """Make it the root of every process in here, and let go of the old one."""
+    (new / "old").mkdir()
+    os.chdir(new)
+    subprocess.run(["pivot_root", ".", "old"], check=True)
+    os.chdir("/")
+    os.environ["PATH"] = PATH
+    subprocess.run(["/bin/umount", "-l", "/old"], check=True)
+    Path("/old").rmdir()
+
+
+def _mount(*arguments: str) -> None:
+    subprocess.run(["mount", *arguments], check=True)
+
+
+class Agent:
+    """Process 1: starts what arrives on the line, tells how it ended, and buries orphans."""
+
+    def __init__(self, line: socket.socket, mark: dict[str, str]) -> None:
+        self._line = line
+        self._environment = {"PATH": PATH, "SHELL": "/bin/sh", "LC_ALL": "C.UTF-8", **mark}
+        self._running: dict[int, tuple[int, subprocess.Popen[bytes]]] = {}
+
+    def run(self) -> None:
+        """Serve until the line closes, or until a process in here asks for a reboot (SIGINT, as Ctrl-Alt-Del)."""
+        waking, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(wake)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
+        self._say(ready=True)
+        poll = select.poll()
+        poll.register(self._line, select.POLLIN)
+        poll.register(waking, select.POLLIN)
+        while True:
+            for descriptor, _ in poll.poll():
+                if descriptor == waking:
+                    os.read(waking, 4096)
+                    self._bury()
+                elif not self._take():
+                    return
+
+    def _take(self) -> bool:
+        """Start one command; its three descriptors come with it. False if the line was closed."""
+        message, descriptors, _, _ = socket.recv_fds(self._line, _TOO_LONG, 3)
+        if not message:
+            return False
+        request = json.loads(message)
+        environment = {**self._environment, **request["environment"]}
+        Path(environment["HOME"]).mkdir(parents=True, exist_ok=True)
+        command = ["/bin/sh", "-c", request["command"]] if request["command"] else ["/bin/sh"]
+        stdin, stdout, stderr = descriptors
+        started = subprocess.Popen(
+            command,
+            env=environment,
+            cwd=environment["HOME"],
+            start_new_session=True,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+        )
+        for descriptor in descriptors:
+            os.close(descriptor)
+        self._running[started.pid] = (request["id"], started)
+        return True
+
+    def _bury(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            number, process = self._running.pop(pid, (None, None))
+            if process is not None:
+                process.returncode = os.waitstatus_to_exitcode(status)
+                self._say(id=number, exit=process.returncode)
+
+    def _say(self, **message: Any) -> None:
+        self._line.send(json.dumps(message).encode())

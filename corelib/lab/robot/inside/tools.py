@@ -1,0 +1,186 @@
+"""The commands of a lab machine that would look at real hardware: stand-ins by the same names, found first on PATH.
+
+Each does what an install needs of it, on the machine's own disks; an option that it does not know is an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import disk, image, listing, nodes
+
+MOUNTS = Path("/run/lab/mounts.json")
+
+
+def main(name: str, arguments: Sequence[str]) -> int:
+    """Run one command; a fault is one line on standard error."""
+    try:
+        return COMMANDS[name](list(arguments))
+    except (OSError, disk.DiskError, subprocess.CalledProcessError) as problem:
+        print(f"{name}: {problem}", file=sys.stderr)
+        return 32 if name == "mount" else 1
+
+
+def mount(arguments: list[str]) -> int:
+    """mount(8) of a partition that holds a file system: it is unpacked into a tmpfs at the target."""
+    options = _parser("mount")
+    options.add_argument("-t")
+    options.add_argument("-o", default="rw")
+    options.add_argument("device")
+    options.add_argument("target")
+    given = options.parse_args(arguments)
+    found = nodes.partition(given.device)
+    if found is None:
+        raise disk.DiskError(f"{given.target}: special device {given.device} does not exist.")
+    device, part = found
+    place = str(Path(given.target).resolve())
+    subprocess.run(["/bin/mount", "-t", "tmpfs", "-o", "mode=755,nosuid,nodev", str(device), place], check=True)
+    with device.open("rb") as file:
+        disk.unpack(file, part, Path(place))
+    mounts = {**mounted(), place: {"node": str(Path(given.device).resolve()), "mode": given.o}}
+    MOUNTS.write_text(json.dumps(mounts))
+    return 0
+
+
+def umount(arguments: list[str]) -> int:
+    """umount(8): what was mounted is packed into its partition, unless it was mounted read-only."""
+    options = _parser("umount")
+    options.add_argument("target")
+    place = str(Path(options.parse_args(arguments).target).resolve())
+    mounts = mounted()
+    if place not in mounts:
+        raise disk.DiskError(f"{place}: not mounted.")
+    found = nodes.partition(mounts[place]["node"])
+    if found is not None and "ro" not in mounts[place]["mode"].split(","):
+        with found[0].open("r+b") as file:
+            disk.pack(Path(place), file, found[1])
+    subprocess.run(["/bin/umount", place], check=True)
+    MOUNTS.write_text(json.dumps({key: one for key, one in mounts.items() if key != place}))
+    return 0
+
+
+def mounted() -> dict[str, Any]:
+    """What is mounted, by its mount point."""
+    found: dict[str, Any] = json.loads(MOUNTS.read_text()) if MOUNTS.exists() else {}
+    return found
+
+
+def lsblk(arguments: list[str]) -> int:
+    """lsblk(8)."""
+    return listing.lsblk(arguments, {one["node"]: place for place, one in mounted().items()})
+
+
+def wipefs(arguments: list[str]) -> int:
+    """wipefs(8): list the signatures of a disk, or with `--all` erase them."""
+    options = _parser("wipefs")
+    options.add_argument("-a", "--all", action="store_true")
+    options.add_argument("--backup", action="store_true")
+    options.add_argument("device")
+    given = options.parse_args(arguments)
+    with Path(given.device).open("r+b") as file:
+        for offset, magic, kind in listing.signatures(file):
+            print(f"{given.device}: {len(magic)} bytes at offset {offset:#x} ({kind})")
+            if given.all:
+                file.seek(offset)
+                file.write(bytes(len(magic)))
+    return 0
+
+
+def blkid(arguments: list[str]) -> int:
+    """blkid(8), to find the partition with a label: `blkid -l -t LABEL=ROOT -o device NODE…`; 2 if there is none."""
+    options = _parser("blkid")
+    options.add_argument("-l", action="store_true")
+    options.add_argument("-t", required=True)
+    options.add_argument("-o", choices=("device", "value"), required=True)
+    options.add_argument("-s", choices=("TYPE",))
+    options.add_argument("nodes", nargs="*")
+    given = options.parse_args(arguments)
+    for path in given.nodes:
+        found = nodes.partition(path)
+        if found is not None and f"LABEL={found[1].label}" == given.t:
+            print(path if given.o == "device" else "ext4")
+            return 0
+    return 2
+
+
+def blockdev(arguments: list[str]) -> int:
+    """blockdev(8): `--rereadpt` and `--getsz` (sectors of 512 bytes)."""
+    options = _parser("blockdev")
+    options.add_argument("--rereadpt", action="store_true")
+    options.add_argument("--getsz", action="store_true")
+    options.add_argument("device")
+    given = options.parse_args(arguments)
+    one = nodes.whole(given.device)
+    if one is None:
+        raise disk.DiskError(f"cannot open {given.device}: No such file or directory")
+    if given.getsz:
+        print(one["size"] // disk.SECTOR)
+    if given.rereadpt:
+        if any(node.startswith(f"/dev/{one['name']}") for node in (m["node"] for m in mounted().values())):
+            raise disk.DiskError("ioctl error on BLKRRPART: Device or resource busy")
+        nodes.refresh(nodes.disks())
+    return 0
+
+
+def udevadm(arguments: list[str]) -> int:
+    """udevadm(8): `settle` has nothing to wait for here."""
+    return 0 if arguments[:1] in (["settle"], ["trigger"]) else 1
+
+
+def reboot(_arguments: list[str]) -> int:
+    """reboot(8): asks the first process, as Ctrl-Alt-Del does."""
+    os.kill(1, signal.SIGINT)
+    return 0
+
+
+def sudo(arguments: list[str]) -> int:
+    """sudo(8): a lab machine has one user, who is root already."""
+    while arguments and arguments[0] in ("-n", "--"):
+        arguments = arguments[1:]
+    os.execvp(arguments[0], arguments)  # noqa: S606 - what sudo does
+
+
+def ssh_keygen(arguments: list[str]) -> int:
+    """ssh-keygen(1): make an Ed25519 key pair without a passphrase."""
+    options = _parser("ssh-keygen")
+    options.add_argument("-q", action="store_true")
+    options.add_argument("-t", choices=("ed25519",), required=True)
+    options.add_argument("-N", choices=("",), required=True)
+    options.add_argument("-C", default="")
+    options.add_argument("-f", required=True)
+    given = options.parse_args(arguments)
+    from .keys import generate  # noqa: PLC0415 - needs a library that no other command does
+
+    private, public = generate(given.C)
+    path = Path(given.f)
+    path.touch(0o600, exist_ok=False)
+    path.write_bytes(private)
+    path.with_name(f"{path.name}.pub").write_bytes(public)
+    return 0
+
+
+def _parser(name: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(name, add_help=False, allow_abbrev=False)
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "blkid": blkid,
+    "blockdev": blockdev,
+    "flatcar-image": image.main,
+    "lsblk": lsblk,
+    "mount": mount,
+    "reboot": reboot,
+    "ssh-keygen": ssh_keygen,
+    "sudo": sudo,
+    "udevadm": udevadm,
+    "umount": umount,
+    "wipefs": wipefs,
+}

@@ -1,0 +1,124 @@
+"""Robot over HTTP: Basic login, form-encoded requests, JSON answers, each in the envelope of its reference."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tornado.web import Application, RequestHandler
+
+from .account import Account, Form
+from .failure import Failure, server_not_found
+
+Answer = tuple[int, Any]  # status and body; a body of None is an empty one
+Route = tuple[str, str, Callable[..., Answer]]  # method, path, what answers
+
+_SERVER = r"/(\d+)"
+_KEY = r"/([0-9a-f]{2}(?::[0-9a-f]{2}){15})"
+
+
+@dataclass
+class Login:
+    """The one login. Three failures block an address for `block` seconds, the right password included."""
+
+    user: str
+    password: str
+    block: float = 2.0
+    _failures: dict[str, list[float]] = field(default_factory=dict)
+
+    def check(self, header: str, address: str) -> None:
+        """Raises Failure unless the header is right and the address is not blocked."""
+        now = time.monotonic()
+        recent = [at for at in self._failures.get(address, ()) if now - at < self.block]
+        self._failures[address] = recent
+        if len(recent) >= 3 or not secrets.compare_digest(_decode(header), f"{self.user}:{self.password}"):
+            recent.append(now)
+            raise Failure(401, "UNAUTHORIZED", "Unauthorized")
+
+
+def application(account: Account, login: Login, log: Path) -> Application:
+    """The web service of one account; `log` gets a JSON line per request, without forms and headers."""
+    options = {"routes": _routes(account), "number": account.number, "login": login, "log": log}
+    return Application([(r".*", _Handler, options)], log_function=lambda _: None)
+
+
+def _routes(account: Account) -> list[Route]:
+    """Each is given a form; what names a key also its fingerprint, while a server's number is checked before."""
+    return [
+        ("GET", "/server", lambda _: (200, [{"server": account.server()}])),
+        ("GET", f"/server{_SERVER}", lambda _: (200, {"server": account.server_in_full()})),
+        ("POST", f"/server{_SERVER}", lambda form: (200, {"server": account.rename(form)})),
+        ("GET", f"/boot{_SERVER}", lambda _: (200, {"boot": account.boot()})),
+        ("GET", f"/boot{_SERVER}/rescue", lambda _: (200, {"rescue": account.rescue()})),
+        ("POST", f"/boot{_SERVER}/rescue", lambda form: (200, {"rescue": account.arm(form)})),
+        ("DELETE", f"/boot{_SERVER}/rescue", lambda _: (200, {"rescue": account.disarm()})),
+        ("GET", f"/boot{_SERVER}/rescue/last", lambda _: (200, {"rescue": account.last_rescue()})),
+        ("GET", f"/reset{_SERVER}", lambda _: (200, {"reset": account.reset_options()})),
+        ("POST", f"/reset{_SERVER}", lambda form: (200, {"reset": account.press(form)})),
+        ("GET", "/key", lambda _: (200, [{"key": key} for key in account.keys.values()])),
+        ("POST", "/key", lambda form: (201, {"key": account.add_key(form)})),
+        ("GET", f"/key{_KEY}", lambda key, _: (200, {"key": account.key(key)})),
+        ("POST", f"/key{_KEY}", lambda key, form: (200, {"key": account.rename_key(key, form)})),
+        ("DELETE", f"/key{_KEY}", lambda key, _: account.delete_key(key)),
+    ]
+
+
+class _Handler(RequestHandler):
+    SUPPORTED_METHODS = ("GET", "POST", "DELETE")
+
+    def initialize(self, routes: list[Route], number: int, login: Login, log: Path) -> None:
+        self._table, self._number, self._login, self._requests = routes, number, login, log
+
+    def answer(self) -> None:
+        try:
+            self._login.check(self.request.headers.get("Authorization", ""), str(self.request.remote_ip))
+            status, body = self._route()
+        except Failure as failure:
+            status, body = failure.status, failure.body
+        self.set_status(status)
+        self.set_header("Content-Type", "application/json; charset=utf-8")
+        self.finish("" if body is None else json.dumps(body))
+
+    get = post = delete = answer
+
+    def _route(self) -> Answer:
+        form: Form = {name: [text.decode() for text in texts] for name, texts in self.request.body_arguments.items()}
+        for method, pattern, respond in self._table:
+            match = re.fullmatch(pattern, self.request.path)
+            if match is None or method != self.request.method:
+                continue
+            if _SERVER not in pattern:
+                return respond(*match.groups(), form)
+            if int(match[1]) != self._number:
+                raise server_not_found(match[1])
+            return respond(form)
+        raise Failure(404, "NOT_FOUND", "Not Found")
+
+    def write_error(self, status_code: int, **_more: Any) -> None:
+        """A fault of the stand-in itself, in the same shape."""
+        error = {"status": status_code, "code": "INTERNAL_ERROR", "message": "The stand-in has failed."}
+        self.finish(json.dumps({"error": error}))
+
+    def on_finish(self) -> None:
+        """One line: what was asked and how it ended."""
+        line = {"time": datetime.now(UTC).isoformat(), "method": self.request.method, "path": self.request.path}
+        with self._requests.open("a") as log:
+            log.write(json.dumps({**line, "status": self.get_status()}) + "\n")
+
+
+def _decode(header: str) -> str:
+    """User and password of a Basic login (RFC 7617); empty if the header is none."""
+    kind, _, text = header.partition(" ")
+    try:
+        return base64.b64decode(text, validate=True).decode() if kind.lower() == "basic" else ""
+    except (binascii.Error, UnicodeDecodeError):
+        return ""

@@ -13,7 +13,7 @@ from ..plan import Plan, permit
 from ..record.lock import exclusive
 from ..record.origin import operator
 from ..views import Note, Page, View
-from ..views.plan import count
+from ..views.plan import count, count_done
 from ..views.plan import plan as show_plan
 from .approvals import Approvals
 from .session import Session, Watcher
@@ -69,7 +69,7 @@ class Changing(Session):
                     return Note(f"Nothing was changed: {plan.digest} awaits its approval.", "warn")
                 self._permit(plan, digest)
                 stage.result, stage.facts = "applied", self._apply(plan)
-        return Page.of(Note(f"Applied: {count(plan)}.", "good"), self._results())
+        return Page.of(Note(f"Applied: {count_done(plan)}.", "good"), self._results())
 
     @property
     def _approvals(self) -> Approvals:

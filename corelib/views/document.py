@@ -84,10 +84,12 @@ class Table(View):
         return self.tones[number] if number < len(self.tones) else "plain"
 
     def _row(self, number: int, row: Sequence[object]) -> str:
-        tone = self._tone(number)
-        bar = f"border-left:4px solid {_COLOURS[tone]};padding-left:8px;" if tone != "plain" else ""
-        cells = [f'<td style="{_CELL};white-space:pre-wrap">{escape(str(cell))}</td>' for cell in row]
-        return f'<tr style="{bar}">{"".join(cells)}</tr>'
+        bar = f"border-left:4px solid {_COLOURS[self._tone(number)]};padding-left:8px"
+        styles = [f"{_CELL};white-space:pre-wrap"] * len(row)
+        if self.tones:
+            styles[0] = f"{styles[0]};{bar}"
+        cells = [f'<td style="{style}">{escape(str(cell))}</td>' for style, cell in zip(styles, row, strict=True)]
+        return f"<tr>{''.join(cells)}</tr>"
 
 
 @dataclass(frozen=True, repr=False)

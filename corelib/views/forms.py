@@ -30,7 +30,9 @@ class WithForm:
 
 def environments(names: Sequence[str], chosen: str, choose: Callable[[str], None]) -> widgets.Widget:
     """A list of environments; choosing one takes effect when the parameters' cell is run again."""
-    choice = widgets.Dropdown(options=list(names), value=chosen, description="environment")
+    choice = widgets.Dropdown(
+        options=list(names), value=chosen, description="environment", style={"description_width": "8em"}
+    )
     said = widgets.HTML()
 
     def changed(change: dict[str, Any]) -> None:
@@ -43,9 +45,12 @@ def environments(names: Sequence[str], chosen: str, choose: Callable[[str], None
 
 def approval(plan: Plan, approve: Callable[[Plan, tuple[str, ...]], None]) -> widgets.Widget:
     """A field for the environment's name, one for each consent, and a button that approves exactly this plan."""
-    name = widgets.Text(description="environment", placeholder="type its name")
+    wide = {"description_width": "8em"}
+    name = widgets.Text(description="environment", placeholder="type its name", style=wide)
     consents = [
-        widgets.Text(description="consent", placeholder=f"type: {text}", layout=widgets.Layout(width="40em"))
+        widgets.Text(
+            description="consent", placeholder=f"type: {text}", style=wide, layout=widgets.Layout(width="40em")
+        )
         for text in plan.consents
     ]
     button = widgets.Button(description="Approve", button_style="warning", tooltip=plan.digest)
@@ -59,7 +64,7 @@ def approval(plan: Plan, approve: Callable[[Plan, tuple[str, ...]], None]) -> wi
             said.value = "Not approved: a consent differs from what it must say, letter by letter."
         else:
             approve(plan, given)
-            button.disabled = True
+            button.disabled, button.description, button.button_style = True, "Approved", "success"
             said.value = f"Approved: {plan.digest}. Now run the next cell."
 
     button.on_click(clicked)

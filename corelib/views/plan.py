@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from ..plan import Action, Plan, Progress, Step
-from .document import Code, Note, Page, Table, Tone, View
+from .document import Code, Fold, Note, Page, Table, Tone, View
 
 _TONES: dict[Action, Tone] = {
     "create": "good",
@@ -32,12 +32,12 @@ def plan(plan: Plan, approve: str = "") -> View:
     target = ", ".join(f"{key} {value}" for key, value in plan.target.items())
     rows = [(s.action, s.target, s.what, _why(s), s.interrupts or "nothing") for s in shown]
     table = Table(("action", "target", "what", "why", "interrupts"), rows, "", [_TONES[s.action] for s in shown])
-    contents = [Code(f"exact content of {s.target}", json.dumps(s.desired, indent=1, sort_keys=True)) for s in shown]
+    contents = [Code(s.target, json.dumps(s.desired, indent=1, sort_keys=True)) for s in shown]
     return Page.of(
         Note(f"{plan.runbook} in {plan.environment}: {count(plan)}\nTarget: {target}", _tone(plan)),
         table if shown else None,
         Note(f"{kept} kept as they are") if kept else None,
-        Page(tuple(contents)) if contents else None,
+        Fold(f"the exact content of all {len(shown)} steps", Page(tuple(contents))) if contents else None,
         Note(f"Digest: {plan.digest}") if plan.pending else None,
         *[Note(f"Destroys something, and needs its own consent: {text!r}", "bad") for text in plan.consents],
         Note(approve, "warn") if approve else None,
@@ -49,6 +49,13 @@ def count(plan: Plan) -> str:
     counts = Counter(step.action for step in plan.steps if step.action != "keep")
     words = [f"{number} {'blocked' if action == 'blocked' else f'to {action}'}" for action, number in counts.items()]
     return ", ".join(words) or "nothing to do"
+
+
+def count_done(plan: Plan) -> str:
+    """The same, once it was done: `8 created`."""
+    past = {"create": "created", "change": "changed", "replace": "replaced", "destroy": "destroyed"}
+    counts = Counter(step.action for step in plan.pending)
+    return ", ".join(f"{number} {past[action]}" for action, number in counts.items())
 
 
 def progress(events: Mapping[str, Sequence[tuple[float, Progress]]], title: str) -> View:

@@ -1,0 +1,113 @@
+"""deploy-azure and verify-etcd on a lab of their own, as a user runs them: plan, approve, apply, verify, break, verify."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from corelib import lab
+from corelib.record import read
+from tests.project import lay_out
+
+from . import papermill
+
+NETWORK = "127.0.8.0/24"
+LAB = ("-f", "parameters/lab.yaml")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[Path]:
+    folder = lay_out(tmp_path / "project", "127.0.8")
+    lab.start(folder, NETWORK)
+    try:
+        yield folder
+    finally:
+        lab.stop(folder, NETWORK)
+
+
+def _hosts(root: Path) -> dict[str, lab.HostStatus]:
+    return {host.name: host for host in lab.status(root, NETWORK).hosts}
+
+
+def _digest(shown: str) -> str:
+    return re.findall(r"Digest: (plan-[0-9a-f]{16})", shown)[0]
+
+
+def test_plan_approve_apply_verify_and_a_dead_member(root: Path) -> None:
+    planned = papermill.run(root, "deploy-azure", *LAB)
+    assert (planned.code, planned.record.outcome) == (0, "awaiting approval")
+    digest = _digest(planned.shown)
+    assert f"-p approved_plan {digest}" in planned.shown
+    assert _hosts(root) == {}
+    assert json.loads((Path(planned.record.path) / "plan.json").read_text())["digest"] == digest
+
+    # From another folder the plan is the same one, and another digest is refused with nothing done.
+    again = papermill.run(root, "deploy-azure", "-f", "../parameters/lab.yaml", cwd=root / "parameters")
+    assert _digest(again.shown) == digest
+    wrong = papermill.run(root, "deploy-azure", *LAB, "-p", "approved_plan", "plan-0123456789abcdef")
+    assert wrong.record.outcome == "failed"
+    assert "no plan plan-0123456789abcdef was ever shown here" in wrong.shown
+    assert "Traceback" not in wrong.shown
+    assert _hosts(root) == {}
+
+    applied = papermill.run(root, "deploy-azure", *LAB, "-p", "approved_plan", digest)
+    assert (applied.code, applied.record.outcome) == (0, "succeeded")
+    steps = [entry for entry in read(Path(applied.record.path)) if entry["kind"] == "step"]
+    begun = [entry["target"] for entry in steps if entry["phase"] == "begin"]
+    assert len(begun) == len(set(begun)) == 22
+    assert all(entry["facts"]["requests"] for entry in steps if entry["phase"] == "done")
+    assert {host.state for host in _hosts(root).values()} == {"etcd runs"}
+
+    kept = papermill.run(root, "deploy-azure", *LAB, "-p", "approved_plan", digest)
+    assert kept.record.outcome == "no change"
+
+    healthy = papermill.run(root, "verify-etcd", *LAB)
+    assert (healthy.code, healthy.record.outcome) == (0, "succeeded")
+    assert "4 voters, quorum 3: one more loss tolerated" in healthy.shown
+
+    pid = _hosts(root)["azure-lab-03"].etcd_pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    broken = papermill.run(root, "verify-etcd", *LAB)
+    assert broken.code != 0
+    assert broken.record.outcome == "unhealthy"
+    assert "azure-lab-03 refuses connections on 127.0.8.3:2379" in broken.shown
+    assert "Traceback" not in broken.shown
+
+
+def test_the_profile_as_written_starts_no_etcd_and_verify_says_so(root: Path) -> None:
+    file = root / "parameters" / "lab.yaml"
+    file.write_text(file.read_text().replace("  overlay:", "  profile: as-written\n  overlay:"))
+    digest = _digest(papermill.run(root, "deploy-azure", *LAB).shown)
+    assert papermill.run(root, "deploy-azure", *LAB, "-p", "approved_plan", digest).record.outcome == "succeeded"
+    assert {host.state for host in _hosts(root).values()} == {"no etcd"}
+    assert "neither enabled nor started" in _hosts(root)["azure-lab-01"].reason
+    verified = papermill.run(root, "verify-etcd", *LAB)
+    assert verified.record.outcome == "unhealthy"
+    assert "etcd is not running on any host" in verified.shown
+
+
+def test_an_altered_peer_address_is_caught_by_reality(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A bug of the renderer's, as it were: what reaches the hosts says .9 where the fleet says .3.
+    (root / "sitecustomize.py").write_text(BUG)
+    environment = {"PYTHONPATH": str(root)}
+    digest = _digest(papermill.run(root, "deploy-azure", *LAB, environment=environment).shown)
+    done = papermill.run(root, "deploy-azure", *LAB, "-p", "approved_plan", digest, environment=environment)
+    assert done.record.outcome == "succeeded"
+    verified = papermill.run(root, "verify-etcd", *LAB)
+    assert verified.record.outcome == "unhealthy"
+    assert "azure-lab-03" in verified.shown
+    assert "bootstrapped with another token or list" in verified.shown
+
+
+BUG = """
+import corelib.userdata.render as render
+emit = render.emit
+render.emit = lambda document: emit(document).replace("azure-lab-03=http://127.0.8.3:2380", "azure-lab-03=http://127.0.8.9:2380")
+"""

@@ -86,7 +86,8 @@ def _ill(case: Case, layers: Sequence[Layer], left: str) -> str:
         return f"not proven healthy: {_problems(first or unproven)}; {left}; {_remedy(first) or 'verify again'}"
     if _none_answers(case):
         return _all_silent(case)
-    remedy = "" if left.startswith("quorum lost") else f"; {_remedy(first)}"
+    told = left.startswith("quorum lost") and first[0].check == "client port"
+    remedy = "" if told else f"; {_remedy(first)}"
     return f"{_problems(first)}; {left}{remedy}"
 
 

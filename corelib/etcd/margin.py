@@ -10,9 +10,10 @@ _TIMES = {1: "one more loss", 2: "two more losses", 3: "three more losses", 4: "
 
 def margin(case: Case) -> str:
     """Counts voters as the member list has them (as rendered, if nobody gives a list) and members that serve."""
+    names = {entry.name for entry in case.voters()} or {member.name for member in case.expected}
     voters = len(case.voters()) or len(case.expected)
     needed = quorum(voters)
-    serving, up = len(case.serving()), len(case.up())
+    serving, up = len(names.intersection(case.serving())), len(names.intersection(case.up()))
     if serving >= needed:
         return _spare(voters, needed, serving)
     if not up:
@@ -20,7 +21,8 @@ def margin(case: Case) -> str:
     if up >= needed:
         return f"{up} of {voters} voters answer, quorum {needed}, and they have no leader"
     silent = [member.name for member in case.expected if member.name not in case.up()]
-    return f"quorum lost: {up} of {voters}, needs {needed}: restart {joined(silent, 'or')}; do not wipe"
+    back = f"restart {joined(silent, 'or')}" if silent else "start or remove the voters that are not rendered"
+    return f"quorum lost: {up} of {voters}, needs {needed}: {back}; do not wipe"
 
 
 def _spare(voters: int, needed: int, serving: int) -> str:

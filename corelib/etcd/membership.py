@@ -70,15 +70,11 @@ def _differences(member: Member, entry: Listed | None) -> Iterator[tuple[str, st
 
 
 def _unplanned(case: Case, views: Iterable[View]) -> Layer:
-    """A row for everybody in any list who was not rendered: each voter more raises the quorum."""
-    names = {member.name for member in case.expected}
-    urls = {member.peer_url for member in case.expected}
-    strangers = {
-        entry.id: entry
-        for view in views
-        for entry in view.members
-        if entry.name not in names and not urls & set(entry.peer_urls)
-    }
+    """A row for every line of any list that is no rendered member's: each voter more raises the quorum."""
+    strangers: dict[int, Listed] = {}
+    for view in views:
+        ours = [_find(member, view) for member in case.expected]
+        strangers |= {entry.id: entry for entry in view.members if entry not in ours}
     return tuple(_stranger(entry) for entry in strangers.values())
 
 

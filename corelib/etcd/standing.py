@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from ..fleet import CLIENT_PORT, PEER_PORT, Member, quorum
 from .case import Case, Check, Layer, State, numbers, spelt
 from .identity import shown
-from .samples import Reply, Sample, View
+from .samples import Listed, Reply, Sample, View
 
 OLDEST = (3, 4)  # the JSON gateway's /v3 begins with 3.4
 
@@ -29,11 +29,17 @@ def _identity(case: Case, member: Member, sample: Sample) -> Check:
     found = f"cluster {shown(case.identity.cluster)}" + (f", member {shown(number)}" if number else "")
     entry = next((e for view in views for e in view.members if e.id == number), None)
     if number and (entry is None or (entry.name or member.name) != member.name):
-        other = f"is {entry.name}" if entry else "is not in its own list"
-        problem = f"what answers on {member.address} {other}, not {member.name} (id {shown(number)})"
-        remedy = f"compare the addresses in {member.name}'s user-data with the rendered ones; wipe nothing"
+        problem, remedy = _not_itself(member, number, entry)
         return Check(member.name, "identity", expected, found, "failed", problem, remedy)
     return Check(member.name, "identity", expected, found, "passed")
+
+
+def _not_itself(member: Member, number: int, entry: Listed | None) -> tuple[str, str]:
+    if entry is None:
+        problem = f"{member.name} runs as member {shown(number)}, which its own list does not have: it was removed"
+        return problem, f"stop etcd on {member.name}; add it again with an empty data directory if it is wanted"
+    problem = f"what answers on {member.address} is {entry.name}, not {member.name} (id {shown(number)})"
+    return problem, f"compare the addresses in {member.name}'s user-data with the rendered ones; wipe nothing"
 
 
 def _another_cluster(case: Case, member: Member, expected: str, view: View) -> Check:
@@ -108,6 +114,8 @@ def _peer_port(member: Member, sample: Sample) -> Check:
     problem, remedy = _silence(member, PEER_PORT, sample.peer, peer_answers=False)
     if sample.listing.outcome != "answered":
         problem = ""  # told by the client port
+    elif sample.linearizable.value is not None:
+        problem += ", while it serves: only the way from here to its peer port is blocked"
     else:
         problem += ", while its client port answers: its peer path is blocked"
     return Check(member.name, "peer port", expected, _outcome(sample.peer), state, problem, remedy)

@@ -140,9 +140,11 @@ def _removed(tried: Canary) -> Check:
 
 
 def data(case: Case) -> Layer:
-    """The same HashKV at the same revision on all."""
+    """The same HashKV at the same revision, since the same compaction, on all."""
     values = [s.hash.value for _, s in case.pairs() if s.hash.value is not None]
-    votes = Counter(values).most_common()
+    bases = Counter((value.revision, value.compacted) for value in values).most_common(1)
+    comparable = [value for value in values if bases and (value.revision, value.compacted) == bases[0][0]]
+    votes = Counter(comparable).most_common(2)
     tie = len(votes) > 1 and votes[0][1] == votes[1][1]
     common = votes[0][0] if votes else None
     return tuple(_data(member, sample, common, tie=tie) for member, sample in case.pairs())

@@ -1,0 +1,69 @@
+"""Samples of a healthy cluster, as values, to be spoilt by the tests of the judge."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv4Address
+from typing import Any
+
+from corelib.etcd.identity import identities
+from corelib.etcd.samples import Canary, Hash, Listed, Range, Reply, Sample, Samples, Status, Trace, View
+from corelib.fleet import Member
+
+TOKEN = "etcd-cluster"
+MEMBERS = tuple(Member(f"azure-prd-0{n}", IPv4Address(f"10.1.0.{n}")) for n in range(1, 5))
+IDENTITY = identities(MEMBERS, TOKEN)
+LISTED = tuple(Listed(IDENTITY.members[m.name], m.name, (m.peer_url,), (m.client_url,)) for m in MEMBERS)
+
+
+def answered(value: Any) -> Reply[Any]:
+    return Reply("answered", value, "", 0.002)
+
+
+def sample(member: Member) -> Sample:
+    number = IDENTITY.members[member.name]
+    return Sample(
+        member,
+        peer=answered(View(IDENTITY.cluster, 0, LISTED)),
+        version=answered("3.5.16"),
+        listing=answered(View(IDENTITY.cluster, number, LISTED)),
+        status=answered(Status(IDENTITY.cluster, number, LISTED[2].id, 7, "3.5.16")),
+        local=answered(Range(9, 0)),
+        linearizable=answered(Range(9, 0)),
+        alarms=answered(()),
+        hash=answered(Hash(12, 3, 0xABCDEF)),
+    )
+
+
+def canary(members: tuple[Member, ...] = MEMBERS) -> Canary:
+    names = tuple(member.name for member in members)
+    traces = tuple(Trace(m, answered(10), answered(names), answered(0)) for m in members)
+    return Canary("/_runbooks/canary/1/", answered(77), answered(value=True), traces)
+
+
+def healthy() -> Samples:
+    return Samples(tuple(sample(member) for member in MEMBERS), canary(), 0.1, 0.2)
+
+
+def spoilt(samples: Samples, which: int, **fields: Any) -> Samples:
+    """The samples with other replies of one member."""
+    changed = [replace(s, **fields) if n == which else s for n, s in enumerate(samples.members)]
+    return replace(samples, members=tuple(changed))
+
+
+def everywhere(samples: Samples, **fields: Any) -> Samples:
+    """The samples with other replies of every member."""
+    return replace(samples, members=tuple(replace(s, **fields) for s in samples.members))
+
+
+def listing(entries: tuple[Listed, ...]) -> Samples:
+    """A healthy cluster whose members all show this list."""
+    views = [
+        replace(
+            s,
+            peer=answered(View(IDENTITY.cluster, 0, entries)),
+            listing=answered(View(IDENTITY.cluster, e.id, entries)),
+        )
+        for s, e in zip(healthy().members, LISTED, strict=True)
+    ]
+    return replace(healthy(), members=tuple(views))

@@ -1,0 +1,372 @@
+"""The judge: the sentences of the fault matrix, and properties over whatever may be sampled."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from corelib.etcd.judge import Verdict, judge
+from corelib.etcd.samples import (
+    NOT_ASKED,
+    Alarm,
+    Canary,
+    Hash,
+    Listed,
+    Range,
+    Reply,
+    Sample,
+    Samples,
+    Status,
+    Trace,
+    View,
+)
+from corelib.fleet import Member
+
+from .samples import IDENTITY, LISTED, MEMBERS, TOKEN, answered, everywhere, healthy, listing, spoilt
+
+REFUSED: Reply[Any] = Reply("refused", detail="Connection refused")
+MUTE: Reply[Any] = Reply("mute", seconds=3.0)
+DOWN = {"peer": REFUSED, "version": REFUSED} | dict.fromkeys(
+    ("listing", "status", "local", "linearizable", "alarms", "hash"), NOT_ASKED
+)
+
+
+def verdict(samples: Samples, **how: Any) -> Verdict:
+    return judge(MEMBERS, TOKEN, samples, **how)
+
+
+def state(result: Verdict, member: str, check: str) -> str:
+    return next(row.state for row in result.rows if (row.member, row.check) == (member, check))
+
+
+def test_all_passed_is_healthy() -> None:
+    result = verdict(healthy())
+    assert result.healthy
+    assert result.sentence == (
+        "healthy: cluster 1403ff3d734b76c1 is the rendered one, azure-prd-03 leads, all 4 members read and write, "
+        "their data agree; 4 voters, quorum 3: one more loss tolerated"
+    )
+    assert [finding.severity for finding in result.findings] == ["info"]  # the even number of voters
+
+
+def test_the_checks_are_in_the_order_of_the_layers() -> None:
+    order = dict.fromkeys(row.check for row in verdict(healthy()).rows)
+    layers = "identity, client port, peer port, member list, leader, reads, alarms, canary, canary removed, data"
+    assert ", ".join(order) == layers
+
+
+def test_one_sentence_says_what_where_margin_and_remedy() -> None:
+    assert verdict(spoilt(healthy(), 1, **DOWN)).sentence == (
+        "azure-prd-02 refuses connections on 10.1.0.2:2379 (etcd is not running); 3 of 4: no further loss tolerated; "
+        "read etcd's journal on azure-prd-02 and start etcd there; do not wipe its data"
+    )
+
+
+def test_what_comes_after_a_failure_is_not_checked() -> None:
+    result = verdict(spoilt(healthy(), 1, **DOWN))
+    for check in ("identity", "leader", "reads", "alarms", "data"):
+        assert state(result, "azure-prd-02", check) == "not checked"
+    assert [f.where for f in result.findings.errors] == ["azure-prd-02"]  # one fault is told once
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"version": Reply("unreachable", detail="No route to host"), "listing": NOT_ASKED},
+            "the network to it, not etcd",
+        ),
+        ({"version": MUTE, "listing": NOT_ASKED}, "it waits to reach its peers"),
+        ({"version": REFUSED, "listing": NOT_ASKED}, "etcd runs, but does not listen there"),
+        ({"version": Reply("broken"), "listing": NOT_ASKED}, "closes connections"),
+        ({"version": Reply("bad JSON", detail="{"), "listing": NOT_ASKED}, "not etcd on 10.1.0.1:2379 (bad JSON: {)"),
+        ({"version": answered("2.3.8"), "listing": Reply("not etcd", detail="HTTP 404")}, "runs etcd 2.3.8"),
+        ({"peer": Reply("unreachable", detail="timed out")}, "only the way from here to its peer port is blocked"),
+        ({"peer": MUTE, "linearizable": MUTE}, "its peer path is blocked"),
+        ({"linearizable": MUTE}, "azure-prd-01 does not read through a leader: no answer in 3.0 s"),
+        ({"linearizable": Reply("failed", detail="etcdserver: user name is empty")}, "asks for credentials"),
+        ({"status": answered(Status(IDENTITY.cluster, LISTED[0].id, 0, 7, "3.5.16"))}, "sees no leader, while others"),
+        ({"alarms": answered((Alarm(LISTED[3].id, "NOSPACE"),))}, "azure-prd-04 has raised the alarm NOSPACE"),
+        (
+            {"hash": answered(Hash(12, 3, 1))},
+            "the data of azure-prd-01 differ (hash 1 at revision 12) from the majority's",
+        ),
+        ({"hash": answered(Hash(12, 4, 1))}, "cannot be compared: a compaction came in between"),
+    ],
+)
+def test_each_fault_has_its_words(changes: dict[str, Any], words: str) -> None:
+    result = verdict(spoilt(healthy(), 0, **changes))
+    assert words in result.sentence
+    assert not result.healthy
+
+
+def test_a_stale_leader_without_a_quorum_is_no_leader() -> None:
+    """Seconds after the loss of the quorum, survivors still name the dead leader: the reads tell."""
+    samples = spoilt(spoilt(healthy(), 2, **DOWN), 3, **DOWN)
+    for survivor in (0, 1):
+        samples = spoilt(samples, survivor, linearizable=MUTE, alarms=NOT_ASKED)
+    result = verdict(replace(samples, canary=Canary("", NOT_ASKED)))
+    assert result.margin == "quorum lost: 2 of 4, needs 3: restart azure-prd-03 or azure-prd-04; do not wipe"
+    assert result.sentence.endswith(result.margin)
+    assert state(result, "azure-prd-01", "reads") == "failed"
+
+
+def test_no_leader_anywhere_with_all_up() -> None:
+    lost = {"status": answered(Status(IDENTITY.cluster, 0, 0, 9, "3.5.16")), "linearizable": MUTE, "alarms": NOT_ASKED}
+    result = verdict(replace(everywhere(healthy(), **lost), canary=Canary("", NOT_ASKED), waited=6.0))
+    assert result.sentence.startswith(
+        "each of azure-prd-01, azure-prd-02, azure-prd-03 and azure-prd-04 sees no leader"
+    )
+    assert result.margin == "4 of 4 voters answer, quorum 3, and they have no leader"
+
+
+def entry(which: int, **changes: Any) -> tuple[Listed, ...]:
+    return tuple(replace(e, **changes) if n == which else e for n, e in enumerate(LISTED))
+
+
+STRANGER = Listed(5, "", ("http://10.1.0.9:2380",), ())
+
+
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        (LISTED[:3], "azure-prd-04 runs as member 7758ef10a0088310, which its own list does not have: it was removed"),
+        (
+            entry(1, peer_urls=("http://10.1.0.22:2380",)),
+            "azure-prd-02 is listed with the peer URL http://10.1.0.22:2380",
+        ),
+        (entry(1, client_urls=()), "azure-prd-02 has published no client URL"),
+        (entry(1, client_urls=("http://127.0.0.1:2379",)), "a loopback address that leads every client to itself"),
+        (entry(1, client_urls=("http://localhost:2379",)), "a loopback address"),
+        (entry(1, client_urls=("http://[::bad",)), "azure-prd-02 advertises http://[::bad to clients"),
+        (entry(1, client_urls=(*LISTED[1].client_urls, "http://10.1.0.2:4001")), "azure-prd-02 advertises"),
+        (entry(1, learner=True), "azure-prd-02 is a learner"),
+        (
+            (*LISTED, STRANGER),
+            "an unplanned voter that was added and not started is in the member list: 5 at http://10.1.0.9",
+        ),
+        ((*LISTED, replace(STRANGER, learner=True)), "an unplanned learner"),
+        ((*LISTED, replace(STRANGER, name="azure-prd-01")), "an unplanned voter is in the member list: azure-prd-01"),
+    ],
+)
+def test_every_difference_of_the_member_list_is_seen(entries: tuple[Listed, ...], words: str) -> None:
+    result = verdict(listing(entries))
+    assert words in result.sentence
+    assert not result.healthy
+
+
+def test_a_member_that_is_not_in_the_list() -> None:
+    result = verdict(spoilt(listing(LISTED[:3]), 3, **DOWN))
+    assert "azure-prd-04 refuses" in result.sentence
+    assert "azure-prd-04 is not in the member list" in str(result.findings)
+    assert result.margin == "3 voters, quorum 2: one more loss tolerated"
+
+
+def test_an_unplanned_voter_counts_in_the_margin() -> None:
+    assert verdict(listing((*LISTED, STRANGER))).margin == "4 of 5: one more loss tolerated"
+
+
+def test_unplanned_voters_can_take_the_quorum() -> None:
+    many = tuple(replace(STRANGER, id=n, peer_urls=(f"http://10.1.0.{n}:2380",)) for n in range(5, 10))
+    result = verdict(listing((*LISTED, *many)))
+    assert (
+        result.margin == "quorum lost: 4 of 9, needs 5: start or remove the voters that are not rendered; do not wipe"
+    )
+
+
+def test_a_stray_member_is_told_how_to_come_back_even_without_a_quorum() -> None:
+    stray = {"peer": answered(View(7, 0, LISTED)), "version": MUTE, "listing": NOT_ASKED, "linearizable": NOT_ASKED}
+    samples = spoilt(spoilt(healthy(), 0, **stray), 1, **DOWN)
+    assert "stop etcd on azure-prd-01, correct its token" in verdict(samples).sentence
+
+
+def test_a_readded_member_has_an_id_that_cannot_be_computed_and_is_ours() -> None:
+    entries = entry(3, id=4711)
+    samples = spoilt(listing(entries), 3, listing=answered(View(IDENTITY.cluster, 4711, entries)))
+    assert verdict(samples).healthy
+
+
+def test_a_later_member_is_judged_by_the_founders_cluster_id() -> None:
+    assert judge(MEMBERS, TOKEN, healthy(), founders=MEMBERS).healthy
+    assert not judge(MEMBERS, TOKEN, healthy(), founders=MEMBERS[:3]).healthy
+
+
+def test_another_token_everywhere_never_advises_a_wipe() -> None:
+    result = judge(MEMBERS, "another", healthy())
+    assert result.sentence.startswith(
+        "each of azure-prd-01, azure-prd-02, azure-prd-03 and azure-prd-04 belongs to cluster"
+    )
+    assert "its token differs" in result.sentence
+    assert "empty data directory" not in str(result.findings)
+
+
+def test_half_against_half_has_no_majority() -> None:
+    samples = spoilt(spoilt(healthy(), 0, hash=answered(Hash(12, 3, 1))), 1, hash=answered(Hash(12, 3, 1)))
+    result = verdict(samples)
+    assert "there is no majority to say which are right" in result.sentence
+    assert {state(result, member.name, "data") for member in MEMBERS} == {"failed"}
+
+
+def test_two_compactions_are_not_two_truths() -> None:
+    samples = spoilt(spoilt(healthy(), 0, hash=answered(Hash(12, 4, 1))), 1, hash=answered(Hash(12, 4, 1)))
+    states = [state(verdict(samples), member.name, "data") for member in MEMBERS]
+    assert sorted(states) == ["not checked", "not checked", "passed", "passed"]
+
+
+def test_a_nameless_corruption_alarm_is_named_by_the_hashes() -> None:
+    samples = everywhere(healthy(), alarms=answered((Alarm(0, "CORRUPT"),)))
+    result = verdict(spoilt(samples, 2, hash=answered(Hash(12, 3, 1))))
+    assert result.sentence.startswith(
+        "the cluster has raised the alarm CORRUPT that names no member (the data of azure-prd-03 differ)"
+    )
+
+
+def traces(which: int, **changes: Any) -> Samples:
+    samples = healthy()
+    assert samples.canary is not None
+    changed = [replace(t, **changes) if n == which else t for n, t in enumerate(samples.canary.traces)]
+    return replace(samples, canary=replace(samples.canary, traces=tuple(changed)))
+
+
+@pytest.mark.parametrize(
+    ("samples", "words", "which"),
+    [
+        (traces(1, put=MUTE), "it is unknown whether the write was made", ("azure-prd-02", "canary", "not checked")),
+        (traces(1, put=Reply("failed", detail="etcdserver: too many requests")), "does not take a write (failed", ("azure-prd-02", "canary", "failed")),
+        (traces(1, found=answered(("azure-prd-02",))), "azure-prd-02 does not return what was just written", ("azure-prd-02", "canary", "failed")),
+        (traces(1, left=answered(1)), "1 values of the canary are left", ("cluster", "canary removed", "failed")),
+        (traces(1, left=MUTE), "unknown whether the canary is removed", ("cluster", "canary removed", "not checked")),
+    ],
+)  # fmt: skip
+def test_what_came_of_the_canary(samples: Samples, words: str, which: tuple[str, str, str]) -> None:
+    result = verdict(samples)
+    assert words in result.sentence
+    assert state(result, *which[:2]) == which[2]
+    assert not result.healthy
+
+
+def test_versions_warn_and_do_not_condemn() -> None:
+    result = verdict(spoilt(healthy(), 0, version=answered("3.5.1")))
+    assert result.healthy
+    assert sum(finding.severity == "warning" for finding in result.findings) == 2  # it corrupts, and they differ
+
+
+def test_two_places_of_two_are_a_risk_that_is_told() -> None:
+    sites = {member.name: "west" if n < 2 else "north" for n, member in enumerate(MEMBERS)}
+    result = verdict(healthy(), sites=sites)
+    assert "the loss of north or west alone loses the quorum" in str(result.findings)
+    assert result.healthy
+
+
+# Properties. A reply of one field is spoilt when it is no answer, or an answer that a healthy member never gives.
+NO_ANSWER = st.builds(
+    Reply,
+    st.sampled_from(["failed", "refused", "unreachable", "mute", "broken", "not etcd", "bad JSON", "not asked"]),
+    st.none(),
+    st.text(max_size=30) | st.just("etcdserver: user name is empty"),
+    st.floats(0, 10),
+)
+WRONG: dict[str, list[Any]] = {
+    "peer": [View(IDENTITY.cluster ^ 1, 0, LISTED)],
+    "version": ["2.0.9", "0"],
+    "listing": [View(IDENTITY.cluster, 1, LISTED), View(IDENTITY.cluster, LISTED[1].id, LISTED[1:]), View(0, 0, ())],
+    "status": [Status(IDENTITY.cluster, 0, 0, 7, ""), Status(IDENTITY.cluster, 0, 99, 7, "")],
+    "local": [],
+    "linearizable": [],
+    "alarms": [(Alarm(0, "CORRUPT"),), (Alarm(LISTED[0].id, "NOSPACE"),), (Alarm(5, "NOSPACE"),)],
+    "hash": [Hash(12, 3, 0), Hash(12, 4, 0xABCDEF), Hash(0, 0, 0)],
+}
+SPOILS = st.sampled_from(sorted(WRONG)).flatmap(
+    lambda field: st.tuples(
+        st.integers(0, 3),
+        st.just(field),
+        NO_ANSWER | st.sampled_from(WRONG[field]).map(answered) if WRONG[field] else NO_ANSWER,
+    )
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(SPOILS, min_size=1, max_size=8))
+def test_never_healthy_with_anything_spoilt(spoils: list[tuple[int, str, Reply[Any]]]) -> None:
+    samples = healthy()
+    for which, field, reply in spoils:
+        samples = spoilt(samples, which, **{field: reply})
+    result = verdict(samples)
+    assert not result.healthy
+    assert not result.sentence.startswith("healthy")
+    assert {row.state for row in result.rows} != {"passed"}
+
+
+CANARY_SPOILS = st.tuples(st.integers(0, 3), st.sampled_from(["put", "found", "left"]), NO_ANSWER)
+
+
+@settings(max_examples=100, deadline=None)
+@given(CANARY_SPOILS)
+def test_never_healthy_with_a_spoilt_canary(spoil: tuple[int, str, Reply[Any]]) -> None:
+    which, field, reply = spoil
+    assert not verdict(traces(which, **{field: reply})).healthy
+
+
+@settings(deadline=None)
+@given(st.sets(st.integers(0, 3), min_size=1))
+def test_never_healthy_without_the_sample_of_a_member(missing: set[int]) -> None:
+    samples = healthy()
+    kept = tuple(sample for n, sample in enumerate(samples.members) if n not in missing)
+    assert not verdict(replace(samples, members=kept)).healthy
+
+
+NUMBERS = st.integers(0, 6) | st.sampled_from([IDENTITY.cluster, *(e.id for e in LISTED)])
+URLS = st.sampled_from(
+    ["", "http://", "http://[", "::", *(m.client_url for m in MEMBERS), *(m.peer_url for m in MEMBERS)]
+)
+NAMES = st.sampled_from(["", "?", *(m.name for m in MEMBERS)])
+WHO = st.sampled_from(MEMBERS)
+ENTRIES = st.lists(
+    st.builds(Listed, NUMBERS, NAMES, st.lists(URLS, max_size=2).map(tuple), st.lists(URLS, max_size=2).map(tuple), st.booleans()),
+    max_size=5,
+).map(tuple)  # fmt: skip
+
+
+def reply(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Reply[Any]]:
+    return NO_ANSWER | values.map(answered)
+
+
+VIEWS = reply(st.builds(View, NUMBERS, NUMBERS, ENTRIES))
+RANGES = reply(st.builds(Range, NUMBERS, NUMBERS))
+SAMPLE = st.builds(
+    Sample,
+    WHO,
+    peer=VIEWS,
+    version=reply(st.text(max_size=12) | st.just("3.5.1")),
+    listing=VIEWS,
+    status=reply(st.builds(Status, NUMBERS, NUMBERS, NUMBERS, NUMBERS, st.text(max_size=5))),
+    local=RANGES,
+    linearizable=RANGES,
+    alarms=reply(st.lists(st.builds(Alarm, NUMBERS, st.text(max_size=8)), max_size=2).map(tuple)),
+    hash=reply(st.builds(Hash, NUMBERS, NUMBERS, NUMBERS)),
+)
+TRACE = st.builds(Trace, WHO, reply(NUMBERS), reply(st.lists(NAMES, max_size=4).map(tuple)), reply(NUMBERS))
+CANARY = st.builds(
+    Canary, st.text(max_size=5), reply(NUMBERS), reply(st.booleans()), st.lists(TRACE, max_size=5).map(tuple)
+)
+ANY = st.builds(
+    Samples, st.lists(SAMPLE, max_size=5).map(tuple), st.none() | CANARY, st.floats(0, 99), st.floats(0, 99)
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(ANY, st.lists(WHO, max_size=4, unique=True))
+def test_judging_never_fails_and_is_consistent(samples: Samples, expected: list[Member]) -> None:
+    result = judge(expected, TOKEN, samples)
+    assert result.healthy == (bool(expected) and {row.state for row in result.rows} == {"passed"})
+    assert result.sentence.startswith("healthy") == result.healthy
+    assert result.margin
+    assert {row.state for row in result.rows} <= {"passed", "failed", "not checked"}
+
+
+def test_every_field_of_a_sample_is_spoilt_by_the_properties() -> None:
+    assert set(WRONG) == {field.name for field in fields(Sample)} - {"member"}

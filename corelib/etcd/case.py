@@ -38,6 +38,7 @@ class Case:
     """`identity` is that of the founders; a member that is not among them has an id that cannot be computed."""
 
     expected: tuple[Member, ...]
+    founders: tuple[Member, ...]
     identity: Identity
     samples: Samples
 

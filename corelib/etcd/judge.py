@@ -21,8 +21,10 @@ __all__ = ["Check", "Verdict", "judge"]
 # From the ground up: what a layer shows means little while one before it fails.
 LAYERS = (identity, client_port, peer_port, member_list, leader, reads, alarms, canary, data)
 
-# etcd's own warning: 3.5.0 to 3.5.2 may lose consistency when killed under load (etcd-io/etcd issue 13766).
+# etcd's post-mortem "v3.5 data inconsistency" (etcd-io/etcd#13766): these may lose consistency when killed under load.
 _CORRUPTING = ((3, 5, 0), (3, 5, 1), (3, 5, 2))
+# What etcd's maintainers recommend for production at least (announced on etcd-dev with 3.4.22 and 3.5.6).
+_OLDEST_GOOD: Mapping[tuple[int, ...], tuple[int, ...]] = {(3, 4): (3, 4, 22), (3, 5): (3, 5, 6)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ def judge(
     each member stands. The first layer with a failed check is the verdict; what could not be asked is not checked,
     and leaves the cluster unproven, which is not healthy either.
     """
-    case = Case(tuple(expected), identities(founders or expected, token), samples)
+    founding = tuple(founders or expected)
+    case = Case(tuple(expected), founding, identities(founding, token), samples)
     layers = [layer(case) for layer in LAYERS]
     rows = tuple(row for layer in layers for row in layer)
     left = margin(case)
@@ -137,12 +140,19 @@ def _faults(rows: Iterable[Check]) -> Iterable[Finding]:
 def _versions(case: Case) -> Iterable[Finding]:
     versions = {m.name: s.version.value for m, s in case.pairs() if s.version.value is not None}
     for name, version in versions.items():
-        if numbers(version)[:3] in _CORRUPTING:
-            message = f"etcd {version} can corrupt its data when it is killed under load"
-            yield Finding("warning", name, message, "upgrade to 3.5.6 or later, one member at a time")
+        if flaw := _flaw(numbers(version)[:3]):
+            yield Finding("warning", name, f"etcd {version} {flaw}", "upgrade to a later one, one member at a time")
     if len(set(versions.values())) > 1:
         listed = ", ".join(f"{name} {version}" for name, version in versions.items())
         yield Finding("warning", CLUSTER, f"the versions differ: {listed}", "finish the upgrade, one member at a time")
+
+
+def _flaw(version: tuple[int, ...]) -> str:
+    if version in _CORRUPTING:
+        return "can corrupt its data when it is killed under load"
+    oldest = _OLDEST_GOOD.get(version[:2], ())
+    named = ".".join(map(str, oldest))
+    return f"is older than {named}, the first recommended for production" if version < oldest else ""
 
 
 def _waiting(case: Case) -> Iterable[Finding]:

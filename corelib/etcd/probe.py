@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
@@ -79,8 +79,15 @@ class Pass:
             connection.close()
 
     def each(self, members: Iterable[Member], act: Callable[[Member], T]) -> dict[str, T]:
-        """Do it for all these members at the same time; the results by name."""
-        return {name: future.result() for name, future in [(m.name, self._pool.submit(act, m)) for m in members]}
+        """Do it for all these members at the same time; the results by name.
+
+        Nothing is still under way when it ends, an interrupt included: a connection is for one thread at a time.
+        """
+        futures = {member.name: self._pool.submit(act, member) for member in members}
+        try:
+            return {name: future.result() for name, future in futures.items()}
+        finally:
+            wait(futures.values())
 
     def until(self) -> float:
         """When a call that begins now is given up; 0: there is no time left for it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..fleet import CLIENT_PORT, PEER_PORT, Member, quorum
-from .case import Case, Check, Layer, State, numbers, spelt
+from .case import Case, Check, Layer, State, joined, numbers, spelt
 from .identity import shown
 from .samples import Listed, Reply, Sample, View
 
@@ -44,8 +44,10 @@ def _not_itself(member: Member, number: int, entry: Listed | None) -> tuple[str,
 
 def _another_cluster(case: Case, member: Member, expected: str, view: View) -> Check:
     ours, theirs = shown(case.identity.cluster), shown(view.cluster)
-    why = "; ".join(_bootstrap_differences(case, view)) or "its list is the rendered one, so its token differs"
-    problem = f"{member.name} belongs to cluster {theirs} instead of {ours}: {why}"
+    why = joined(list(_bootstrap_differences(case, view))) or "its list is the rendered one, so its token differs"
+    problem = (
+        f"{member.name} belongs to cluster {theirs} instead of {ours}: bootstrapped otherwise than rendered, {why}"
+    )
     remedy = _way_back(case, member, view)
     return Check(member.name, "identity", expected, f"cluster {theirs}", "failed", problem, remedy)
 
@@ -71,14 +73,14 @@ def _views(sample: Sample) -> list[View]:
 def _bootstrap_differences(case: Case, view: View) -> Iterable[str]:
     """Where a strange cluster's list differs from the rendered one: what was written wrongly at its bootstrap."""
     listed = {entry.name: entry.peer_urls for entry in view.members}
-    for founder in case.expected:
+    for founder in case.founders:
         urls = listed.pop(founder.name, ())
-        if urls and founder.peer_url not in urls:
-            yield f"it was bootstrapped with {founder.name} at {spelt(urls)} instead of {founder.peer_url}"
-        elif not urls:
-            yield f"it was bootstrapped without {founder.name}"
+        if not urls:
+            yield f"its list is without {founder.name}"
+        elif founder.peer_url not in urls:
+            yield f"its list has {founder.name} at {spelt(urls)} instead of {founder.peer_url}"
     for name, urls in listed.items():
-        yield f"it was bootstrapped with {name or 'a nameless member'} at {spelt(urls)}"
+        yield f"its list has {name or 'a nameless member'} at {spelt(urls)}"
 
 
 def client_port(case: Case) -> Layer:
@@ -137,7 +139,7 @@ def _silence(member: Member, port: int, reply: Reply[str] | Reply[View], *, peer
             problem = f"cannot be reached at {at} ({reply.detail}): the host or the network to it, not etcd"
             remedy = f"check the host and the overlay from here to {member.address}; leave etcd as it is"
         case "mute" if peer_answers:
-            problem = f"accepts connections on {at} and answers nothing (it waits to reach its peers)"
+            problem = f"accepts connections on {at} and answers nothing (it has not joined its peers, or hangs)"
             remedy = f"check that {name} and the other members reach each other's port {PEER_PORT}; {keep}"
         case "mute":
             problem = f"accepts connections on {at} and answers nothing for {reply.seconds:.1f} s (hung, not down)"

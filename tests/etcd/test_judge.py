@@ -80,7 +80,7 @@ def test_what_comes_after_a_failure_is_not_checked() -> None:
             {"version": Reply("unreachable", detail="No route to host"), "listing": NOT_ASKED},
             "the network to it, not etcd",
         ),
-        ({"version": MUTE, "listing": NOT_ASKED}, "it waits to reach its peers"),
+        ({"version": MUTE, "listing": NOT_ASKED}, "it has not joined its peers, or hangs"),
         ({"version": REFUSED, "listing": NOT_ASKED}, "etcd runs, but does not listen there"),
         ({"version": Reply("broken"), "listing": NOT_ASKED}, "closes connections"),
         ({"version": Reply("bad JSON", detail="{"), "listing": NOT_ASKED}, "not etcd on 10.1.0.1:2379 (bad JSON: {)"),
@@ -247,6 +247,24 @@ def test_what_came_of_the_canary(samples: Samples, words: str, which: tuple[str,
     assert words in result.sentence
     assert state(result, *which[:2]) == which[2]
     assert not result.healthy
+
+
+@pytest.mark.parametrize(
+    ("version", "words"),
+    [
+        ("3.5.2", "can corrupt"),
+        ("3.5.5", "older than 3.5.6"),
+        ("3.4.9", "older than 3.4.22"),
+        ("3.4.22", ""),
+        ("3.6.1", ""),
+    ],
+)
+def test_old_versions_are_warned_of(version: str, words: str) -> None:
+    result = verdict(everywhere(healthy(), version=answered(version)))
+    warnings = [finding.message for finding in result.findings if finding.severity == "warning"]
+    assert result.healthy
+    assert all(words in message for message in warnings)
+    assert len(warnings) == (4 if words else 0)
 
 
 def test_versions_warn_and_do_not_condemn() -> None:

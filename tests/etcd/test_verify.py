@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
-from corelib.etcd.canary import RESERVED, base64_of
-from corelib.etcd.judge import Verdict
+from corelib.etcd.canary import RESERVED, Canaries, base64_of
+from corelib.etcd.client import Connection
+from corelib.etcd.judge import Verdict, judge
 from corelib.fleet import Member
 
 from . import fakes
@@ -38,6 +41,32 @@ def test_the_canary_leaves_nothing(cluster: Running) -> None:
     everything = {"key": base64_of(RESERVED), "range_end": base64_of(RESERVED[:-1] + "0"), "count_only": True}
     assert "count" not in cluster.call("/v3/kv/range", everything)
     assert cluster.call("/v3/lease/leases", {}).get("leases", []) == before
+
+
+def test_an_interrupted_canary_is_removed(cluster: Running) -> None:
+    """Ctrl-C between writing and reading back: the lease is revoked on the way out."""
+    lines = {member.name: Connection(str(member.address), 2379) for member in cluster.members}
+    written: list[str] = []
+
+    def each(members: Iterable[Member], act: Callable[[Member], Any]) -> dict[str, Any]:
+        if written:
+            raise KeyboardInterrupt
+        written.extend(member.name for member in members)
+        return {member.name: act(member) for member in members}
+
+    canaries = Canaries(lines, "interrupted", lambda: time.monotonic() + 3)
+    with pytest.raises(KeyboardInterrupt):
+        canaries.sing(cluster.members, each)
+    for line in lines.values():
+        line.close()
+    assert len(written) == 4
+    assert "leases" not in cluster.call("/v3/lease/leases", {})
+
+
+def test_verifications_at_the_same_time_do_not_disturb_each_other(cluster: Running) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        verdicts = list(pool.map(lambda _: verify(cluster.members), range(6)))
+    assert [verdict.sentence for verdict in verdicts if not verdict.healthy] == []
 
 
 def test_without_a_canary_nothing_is_written(cluster: Running) -> None:
@@ -215,15 +244,13 @@ def test_a_member_with_another_token_is_named(wrong_token: Running) -> None:
 def test_a_wrong_address_in_a_bootstrap_list_is_named(wrong_list: Running) -> None:
     verdict = verify(wrong_list.members, **PATIENCE)
     assert verdict.sentence.startswith("azure-lab-03 belongs to cluster ")
-    expected = "it was bootstrapped with azure-lab-02 at http://127.0.14.99:2380 instead of http://127.0.14.22:2380"
+    expected = "its list has azure-lab-02 at http://127.0.14.99:2380 instead of http://127.0.14.22:2380"
     assert expected in verdict.sentence
     assert not verdict.healthy
 
 
 def test_a_healthy_cluster_of_other_parameters_is_not_ours(cluster: Running) -> None:
     """The same hosts with another token in the parameters: every member is well, and it is not the rendered one."""
-    from corelib.etcd.judge import judge  # noqa: PLC0415 - the token is the only thing that differs here
-
     verdict = judge(cluster.members, TOKEN + "-2", look(cluster.members, canary=False))
     names = "azure-lab-01, azure-lab-02, azure-lab-03 and azure-lab-04"
     assert verdict.sentence.startswith(f"each of {names} belongs to cluster ")

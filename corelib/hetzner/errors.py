@@ -1,0 +1,86 @@
+"""What can go wrong with Robot and over SSH, as two trees below the project's own kinds.
+
+RobotError
+├── LoginRefused        401: never tried again, as three failures block this address for ten minutes
+├── RateLimited         403 RATE_LIMIT_EXCEEDED, and the wait would pass the deadline
+├── NotFound            404
+├── Conflict            409
+├── Rejected            any other refusal
+├── NoAnswer            no answer, or maintenance (503), until the deadline
+└── ResetUnknown        the request to reset got no answer: it may or may not have happened
+SshError
+├── HostKeyMismatch     the machine answers with another host key than the pinned one
+├── NoSsh               nothing answers on that port
+├── NotLetIn            the key was not accepted
+├── CommandFailed       a command on the machine ended with an exit code other than 0
+└── CommandTimedOut     a command did not end by its deadline
+"""
+
+from __future__ import annotations
+
+from ..errors import Refused, RunbookError, ServiceFailed, TimedOut, Unreachable
+
+
+class RobotError(RunbookError):
+    """Robot did not do what was asked; `status` and `code` are its own, 0 and empty where it gave none."""
+
+    def __init__(self, doing: str, found: str, remedy: str = "", status: int = 0, code: str = "") -> None:
+        super().__init__(doing, found, remedy)
+        self.status = status
+        self.code = code
+
+
+class LoginRefused(RobotError, ServiceFailed):
+    """Robot refused the login."""
+
+
+class RateLimited(RobotError, ServiceFailed):
+    """Too many requests, for longer than the deadline."""
+
+
+class NotFound(RobotError, ServiceFailed):
+    """There is no such thing."""
+
+
+class Conflict(RobotError, ServiceFailed):
+    """It exists already, or is active already."""
+
+
+class Rejected(RobotError, ServiceFailed):
+    """Any other refusal."""
+
+
+class NoAnswer(RobotError, Unreachable):
+    """No answer, or none but "in maintenance"."""
+
+
+class ResetUnknown(RobotError, TimedOut):
+    """Whether the reset happened is unknown: look at the machine, do not ask again."""
+
+
+class SshError(RunbookError):
+    """Something went wrong between here and a machine's shell."""
+
+
+class HostKeyMismatch(SshError, Refused):
+    """Another host key than the pinned one."""
+
+    def __init__(self, doing: str, pinned: str, found: str, remedy: str) -> None:
+        super().__init__(doing, f"it answers with the host key {found}, pinned is {pinned}", remedy)
+        self.fingerprint = found
+
+
+class NoSsh(SshError, Unreachable):
+    """Nothing answers."""
+
+
+class NotLetIn(SshError, ServiceFailed):
+    """The key was not accepted."""
+
+
+class CommandFailed(SshError, ServiceFailed):
+    """A command failed."""
+
+
+class CommandTimedOut(SshError, TimedOut):
+    """A command did not end in time."""

@@ -1,0 +1,189 @@
+"""Robot's web service: a thin typed client. Source: https://robot.hetzner.com/doc/webservice/en.html."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import requests
+
+from .errors import Conflict, LoginRefused, NoAnswer, NotFound, RateLimited, Rejected, ResetUnknown, RobotError
+from .facts import Rescue, Server
+from .loopback import is_loopback
+
+Form = Mapping[str, str | list[str]]
+
+_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds between tries of a GET
+_KINDS: dict[int, type[RobotError]] = {404: NotFound, 409: Conflict}
+_RESET_HINT = "look at the machine (Robot, vKVM) before anything is sent again"
+
+
+class Robot:
+    """One account. Every method asks once; only a GET is tried again, and a refused login never."""
+
+    def __init__(
+        self, base_url: str, user: str, password: str, verify: bool | str = True, *, patience: float = 60.0
+    ) -> None:
+        """`verify` is a CA file, or True for the system's; `patience` in seconds bounds all tries of one request."""
+        self.base_url = base_url.rstrip("/")
+        self._session = requests.Session()
+        self._session.auth = (user, password)
+        self._session.trust_env = not is_loopback(base_url)  # a proxy or CA of the environment is not for a lab
+        self._verify = verify
+        self._patience = patience
+
+    def servers(self) -> tuple[Server, ...]:
+        """Every server of the account. Raises RobotError, as all methods do."""
+        try:
+            return tuple(_server(one["server"]) for one in self._get("/server"))
+        except NotFound:  # Robot's answer where there is none at all
+            return ()
+
+    def rescue(self, number: int) -> Rescue:
+        """The rescue system's configuration now."""
+        return _rescue(self._get(f"/boot/{number}/rescue")["rescue"])
+
+    def last_rescue(self, number: int) -> Rescue | None:
+        """The last activation, with the host keys of the boot that it led to; None if there was none."""
+        try:
+            return _rescue(self._get(f"/boot/{number}/rescue/last")["rescue"])
+        except NotFound:
+            return None
+
+    def arm_rescue(self, number: int, key: str) -> None:
+        """The next boot is the rescue system's; `key` is the MD5 fingerprint of a key that Robot has."""
+        self._send("POST", f"/boot/{number}/rescue", {"os": "linux", "authorized_key[]": [key]})
+
+    def disarm_rescue(self, number: int) -> None:
+        """The next boot is from the disk."""
+        self._send("DELETE", f"/boot/{number}/rescue")
+
+    def reset(self, number: int, kind: Literal["sw", "hw"] = "hw") -> None:
+        """Reset the server. Raises ResetUnknown where no answer came: it must not be sent again blindly."""
+        try:
+            self._send("POST", f"/reset/{number}", {"type": kind})
+        except NoAnswer as problem:
+            raise ResetUnknown(f"resetting server {number}", problem.found, _RESET_HINT) from None
+
+    def keys(self) -> dict[str, str]:
+        """The names of the account's SSH keys by MD5 fingerprint."""
+        try:
+            return {one["key"]["fingerprint"]: one["key"]["name"] for one in self._get("/key")}
+        except NotFound:
+            return {}
+
+    def add_key(self, name: str, public: str) -> str:
+        """Upload a public key in OpenSSH format; returns its MD5 fingerprint."""
+        return str(self._send("POST", "/key", {"name": name, "data": public})["key"]["fingerprint"])
+
+    def delete_key(self, fingerprint: str) -> None:
+        """Delete a key."""
+        self._send("DELETE", f"/key/{fingerprint}")
+
+    def _get(self, path: str) -> Any:
+        """GET, again while Robot is silent or in maintenance, for as long as `patience` lasts."""
+        deadline = time.monotonic() + self._patience
+        for pause in (*_PAUSES, *[_PAUSES[-1]] * 100):
+            try:
+                return self._send("GET", path, deadline=deadline)
+            except NoAnswer:
+                if time.monotonic() + pause > deadline:
+                    raise
+                time.sleep(pause)
+        raise AssertionError("the deadline ends the loop")
+
+    def _send(self, method: str, path: str, form: Form | None = None, deadline: float | None = None) -> Any:
+        """One request; where the rate is limited it waits as it is told, until the deadline."""
+        doing = f"{method} {path} at Robot"
+        deadline = deadline if deadline is not None else time.monotonic() + self._patience
+        while True:
+            answer = self._ask(method, path, form, doing)
+            if answer.ok:
+                return _content(answer, doing)
+            error = _error(answer)
+            if error.get("code") != "RATE_LIMIT_EXCEEDED":
+                raise _refusal(answer.status_code, error, doing)
+            wait = float(error.get("interval") or 60)
+            if time.monotonic() + wait > deadline:
+                found = f"the limit of {error.get('max_request')} requests is used up for up to {wait:.0f} s"
+                raise RateLimited(doing, found, "wait, then run again", 403, "RATE_LIMIT_EXCEEDED")
+            time.sleep(wait)
+
+    def _ask(self, method: str, path: str, form: Form | None, doing: str) -> requests.Response:
+        url = f"{self.base_url}{path}"
+        try:
+            return self._session.request(
+                method, url, data=form, timeout=(10, 30), verify=self._verify, allow_redirects=False
+            )
+        except requests.exceptions.RequestException as problem:
+            cause = _cause(problem)
+            raise NoAnswer(doing, cause, f"check that {self.base_url} can be reached from here") from None
+
+
+def _server(shown: Mapping[str, Any]) -> Server:
+    return Server(
+        number=int(shown["server_number"]),
+        name=str(shown["server_name"]),
+        address=str(shown["server_ip"]),
+        product=str(shown["product"]),
+        location=str(shown["dc"]),
+        status=str(shown["status"]),
+        cancelled=bool(shown["cancelled"]),
+    )
+
+
+def _rescue(shown: Mapping[str, Any]) -> Rescue:
+    keys = (str(one["key"]["fingerprint"]) for one in shown.get("host_key") or ())
+    pinned = frozenset(f"SHA256:{key.removeprefix('SHA256:').rstrip('=')}" for key in keys)
+    return Rescue(bool(shown["active"]), pinned, str(shown.get("boot_time") or ""))
+
+
+def _content(answer: requests.Response, doing: str) -> Any:
+    if not answer.content.strip():
+        return {}
+    try:
+        return answer.json()
+    except ValueError:
+        raise Rejected(doing, "the answer is not JSON: is this Robot's address?", status=answer.status_code) from None
+
+
+def _error(answer: requests.Response) -> dict[str, Any]:
+    """The error object of an answer, empty if it has none."""
+    try:
+        body = answer.json()
+    except ValueError:
+        return {}
+    error = body.get("error") if isinstance(body, dict) else None
+    return error if isinstance(error, dict) else {}
+
+
+def _refusal(status: int, error: Mapping[str, Any], doing: str) -> RobotError:
+    """The exception for a refused request, in an operator's words."""
+    code, message = str(error.get("code", "")), str(error.get("message", "no reason given"))
+    if status == 401:
+        found = (
+            "Robot refused the login (401). It was not tried again: three failures block this address for 10 minutes"
+        )
+        return LoginRefused(doing, found, "check the web-service user and its password, then run again", 401, code)
+    if status in (500, 502, 503, 504) and not code.endswith("_FAILED"):
+        return NoAnswer(doing, f"Robot is not available ({status} {code})".strip(), "try later", status, code)
+    wrong = [f"{kind}: {error[kind]}" for kind in ("missing", "invalid") if error.get(kind)]
+    found = f"{status} {code}: {message}" + (f" ({'; '.join(wrong)})" if wrong else "")
+    return _KINDS.get(status, Rejected)(doing, found, _remedy(code), status, code)
+
+
+def _remedy(code: str) -> str:
+    return {
+        "RESET_MANUAL_ACTIVE": "a manual reset is under way at Hetzner: wait for its end",
+        "BOOT_ALREADY_ENABLED": "another boot configuration is active: deactivate it in Robot, or let it be used up",
+        "SERVER_NOT_FOUND": "check the server's number, and that the web-service user may see it",
+    }.get(code, "")
+
+
+def _cause(problem: requests.exceptions.RequestException) -> str:
+    if isinstance(problem, requests.exceptions.SSLError):
+        return "its certificate was not accepted"
+    if isinstance(problem, requests.exceptions.Timeout):
+        return "no answer in time"
+    return "no connection"

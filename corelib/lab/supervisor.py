@@ -22,7 +22,7 @@ import tornado.httpserver
 import tornado.netutil
 import tornado.web
 
-from . import arm, marks, pki, places
+from . import arm, marks, pki, places, robot
 from .host import Fleet, find_etcd
 from .site import CONTROL, CONTROL_PORT, MARK, Site
 
@@ -47,7 +47,7 @@ async def serve(root: Path, network: IPv4Network, idle: float) -> None:
     tls, ca = pki.issue(folder, str(network.network_address + CONTROL))
     site = Site(lab, network, folder, tls, ca)
     fleet = Fleet(site)
-    facts = {**await arm.serve(site, fleet), "robot": ""}
+    facts = {**await arm.serve(site, fleet), **await robot.serve(site)}
     facts["control"] = _control(site, fleet)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ..errors import ServiceFailed
 from ..plan import Plan, permit
 from ..record.lock import exclusive
 from ..record.origin import operator
@@ -89,9 +90,15 @@ class Changing(Session):
     def _apply(self, plan: Plan) -> Mapping[str, Any]:
         watch = self._watch(f"{self.name} in {plan.environment}")
         try:
-            return self._carry_out(plan, watch)
+            facts = self._carry_out(plan, watch)
         finally:
             watch.close()
+        left = self._make_plan()
+        if not left.empty:
+            # What was done is believed only when a fresh look finds nothing more to do.
+            found = f"it went through, and a fresh look still finds: {count(left)}"
+            raise ServiceFailed(f"applying {plan.digest}", found, "look at the plan again: what differs is named there")
+        return facts
 
     def approve(self, plan: Plan, consent: tuple[str, ...]) -> None:
         """What the form calls when the environment's name was typed: this plan is approved, by this operator."""

@@ -89,10 +89,12 @@ def alarms(body: Any, _: Headers) -> tuple[Alarm, ...]:
     return tuple(Alarm(_number(entry, "memberID"), str(entry.get("alarm", "?"))) for entry in entries)
 
 
-def hash_kv(body: Any, _: Headers) -> Hash:
-    """`GET /members/hashkv` on the peer port, which is HashKV on every version."""
-    header = _object(_object(body).get("header"))
-    return Hash(_number(header, "revision"), _number(body, "compact_revision"), _number(body, "hash"))
+def hash_kv(at: int, body: Any, _: Headers) -> Hash:
+    """`GET /members/hashkv` on the peer port, asked for revision `at`; its header has the newest revision instead."""
+    content = _object(body)
+    if "hash" not in content:
+        raise ValueError("no hash in it")
+    return Hash(at, _number(content, "compact_revision"), _number(content, "hash"))
 
 
 def _header(body: Any) -> dict[str, Any]:

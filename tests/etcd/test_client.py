@@ -6,6 +6,7 @@ import contextlib
 import socket
 import time
 import tracemalloc
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -133,7 +134,7 @@ READERS = [
     answers.lease,
     answers.done,
     answers.alarms,
-    answers.hash_kv,
+    partial(answers.hash_kv, 12),
 ]
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 KEYS = st.sampled_from(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -66,6 +67,26 @@ def test_an_interrupted_canary_is_removed(cluster: Running) -> None:
 def test_verifications_at_the_same_time_do_not_disturb_each_other(cluster: Running) -> None:
     with ThreadPoolExecutor(3) as pool:
         verdicts = list(pool.map(lambda _: verify(cluster.members), range(6)))
+    assert [verdict.sentence for verdict in verdicts if not verdict.healthy] == []
+
+
+def test_a_busy_cluster_is_no_corrupt_one(cluster: Running) -> None:
+    """HashKV is compared at one revision, while others write and compact."""
+    ended = threading.Event()
+
+    def write() -> None:
+        while not ended.is_set():
+            put = cluster.call("/v3/kv/put", {"key": base64_of("busy"), "value": base64_of("x")})
+            if (revision := int(put["header"]["revision"])) % 50 == 0:
+                cluster.call("/v3/kv/compaction", {"revision": revision - 10})
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        verdicts = [verify(cluster.members) for _ in range(8)]
+    finally:
+        ended.set()
+        writer.join(10)
     assert [verdict.sentence for verdict in verdicts if not verdict.healthy] == []
 
 

@@ -40,17 +40,13 @@ def _ask(fleet: Fleet, host: Dedicated, known: Observation, login_key: str) -> O
     if pin is None or (pin.address, pin.ssh_port) != (str(host.address), host.ssh_port):
         return Observation(known.server, pin, silence="no host key is known of it")
     try:
-        with Shell(address(pin), login_key) as shell:
+        at = Address(pin.address, pin.ssh_port, USER, frozenset((pin.host_key_fingerprint,)))
+        with Shell(at, login_key) as shell:
             return Observation(known.server, pin, installed(shell, fleet.release.distribution))
     except HostKeyMismatch as problem:
         return Observation(known.server, pin, silence=problem.found, impostor=problem.fingerprint)
     except RunbookError as problem:
         return Observation(known.server, pin, silence=problem.found)
-
-
-def address(pin: Pin) -> Address:
-    """How to log in to an installed machine."""
-    return Address(pin.address, pin.ssh_port, USER, frozenset((pin.host_key_fingerprint,)))
 
 
 def installed(shell: Shell, distribution: str) -> Installed:

@@ -66,7 +66,7 @@ class Robot:
         except NoAnswer as problem:
             raise ResetUnknown(f"resetting server {number}", problem.found, _RESET_HINT) from None
 
-    def keys(self) -> dict[str, str]:
+    def key_names(self) -> dict[str, str]:
         """The names of the account's SSH keys by MD5 fingerprint."""
         try:
             return {one["key"]["fingerprint"]: one["key"]["name"] for one in self._get("/key")}

@@ -10,8 +10,8 @@ import asyncio
 import concurrent.futures
 import shlex
 import threading
-from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -37,6 +37,22 @@ class Address:
 
     def __str__(self) -> str:
         return f"{self.user}@{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """A key pair: the private key's text, the public key in OpenSSH format, its MD5 fingerprint as Robot writes it."""
+
+    private: str = field(repr=False)
+    public: str
+    md5: str
+
+    @classmethod
+    def new(cls, comment: str) -> KeyPair:
+        """A new Ed25519 pair."""
+        key = asyncssh.generate_private_key("ssh-ed25519", comment=comment)
+        md5 = key.get_fingerprint("md5").removeprefix("MD5:")
+        return cls(key.export_private_key().decode(), key.export_public_key().decode().strip(), md5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +87,10 @@ class Shell:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._loop.call_soon_threadsafe(self._connection.abort)
-        self._stop()
+        try:
+            self._wait(self._close(), 5, f"leaving {self.address}")
+        finally:
+            self._stop()
 
     def run(self, *command: str, stdin: bytes = b"", timeout: float = 30.0) -> Done:
         """Run a command given as arguments; its exit code is the caller's to judge. Raises SshError."""
@@ -116,6 +134,10 @@ class Shell:
                 doing, str(problem) or type(problem).__name__, "is the machine up, and SSH let through?"
             ) from None
 
+    async def _close(self) -> None:
+        self._connection.abort()
+        await self._connection.wait_closed()
+
     async def _run(self, command: str, stdin: bytes, doing: str, timeout: float) -> Done:
         try:
             done = await self._connection.run(command, input=stdin, encoding=None, timeout=timeout)
@@ -132,8 +154,9 @@ class Shell:
         try:
             return future.result(timeout)
         except concurrent.futures.TimeoutError:
-            future.cancel()
             raise CommandTimedOut(doing, f"no answer within {timeout:.0f} s") from None
+        finally:
+            future.cancel()  # has no effect on one that is done
 
     def _stop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -165,18 +188,7 @@ def private_key(text: str) -> Any:
         raise BadInput("reading the operator's SSH key", str(problem), remedy) from None
 
 
-def new_key(comment: str) -> tuple[str, str]:
-    """A new Ed25519 pair: the private key's text, and the public key in OpenSSH format."""
-    key = asyncssh.generate_private_key("ssh-ed25519", comment=comment)
-    return key.export_private_key().decode(), key.export_public_key().decode().strip()
-
-
 def fingerprint(key: Any) -> str:
     """SHA-256 of a key, or of a public key's text, as OpenSSH shows it."""
     found = asyncssh.import_public_key(key) if isinstance(key, str) else key
     return str(found.get_fingerprint())
-
-
-def quote(arguments: Sequence[str]) -> str:
-    """Arguments as one line of shell, to be shown."""
-    return shlex.join(arguments)

@@ -7,7 +7,6 @@ A private PATH alone would not keep `dd of=/dev/sda` from a disk of this compute
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import json
 import os
@@ -86,11 +85,16 @@ class Chamber:
             ours.close()
             raise NoIsolation(f"unshare (util-linux) could not be run: {problem}") from None
         chamber = cls(process, ours)
-        with contextlib.suppress(TimeoutError):
+        try:
             await asyncio.wait_for(asyncio.shield(chamber._ready), _PATIENCE)
+        except TimeoutError:
+            log.write_text("its first process did not answer in time")
+        except asyncio.CancelledError:  # it was reset again: this boot is over before it began
+            process.kill()
+            raise
         if chamber.gone.is_set() or not chamber._ready.done():
             await chamber.end()
-            raise NoIsolation(" ".join(log.read_text(errors="replace").split()) or "it did not answer in time")
+            raise NoIsolation(" ".join(log.read_text(errors="replace").split()))
         return chamber
 
     async def run(self, command: str, user: str, streams: tuple[int, int, int]) -> int:

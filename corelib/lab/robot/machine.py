@@ -26,6 +26,10 @@ _RESCUE = {
     "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n",
     "etc/group": "root:x:0:\n",
 }
+_REFUSAL = (
+    "this computer lets no user namespace be made, without which its own disks would be in reach; see "
+    "user.max_user_namespaces and kernel.apparmor_restrict_unprivileged_userns in sysctl"
+)
 _USER_DATA = {name: f"var/lib/{name}-install/user_data" for name in ("flatcar", "coreos")}
 
 
@@ -107,7 +111,7 @@ class Machine:
         try:
             self._chamber = await Chamber.start(self._site, folder, system, names)
         except NoIsolation as problem:
-            refusal = f"this computer allows no user namespaces, without which its own disks were in reach ({problem})"
+            refusal = f"{_REFUSAL} ({problem})"
         self._sshd = Sshd(door, self._chamber, refusal)
         await self._sshd.listen(self._address, PORT, host_keys)
 

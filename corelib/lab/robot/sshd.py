@@ -49,18 +49,20 @@ class Sshd:
 
     async def close(self) -> None:
         """Stop answering, and drop who is connected, as when the power is cut."""
-        if self._listener is not None:
-            self._listener.close()
-            await self._listener.wait_closed()
+        if self._listener is None:
+            return
+        self._listener.close()
         for connection in tuple(self._connections):
             connection.abort()
+        await self._listener.wait_closed()  # from Python 3.12 on that waits for the connections too
 
     async def _run(self, process: Any) -> None:
         if self.chamber is None:
             process.stderr.write(f"the lab runs no command on this machine: {self.refusal}\n".encode())
             process.exit(126)
-            return
-        process.exit(await _pass_on(self.chamber, process, self.door.user))
+        else:
+            process.exit(await _pass_on(self.chamber, process, self.door.user))
+        await process.wait_closed()
 
 
 class _Visitor(asyncssh.SSHServer):

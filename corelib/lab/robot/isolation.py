@@ -75,7 +75,7 @@ class Chamber:
         spec.write_text(json.dumps(_spec(site, folder, system, disks)))
         log.write_text("")
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        program = _program("init", "main(json.load(open(sys.argv[1])))", str(_HERE))
+        program = _program("init", "sys.exit(main(json.load(open(sys.argv[1]))))", str(_HERE))
         command = ["unshare", *_NAMESPACES, "--", _PYTHON, "-IBSc", program, str(spec)]
         environment = {"PATH": os.environ.get("PATH", os.defpath)}
         try:

@@ -2,12 +2,15 @@
 
 It is started in new user, mount, process, host-name and network namespaces. The root that it makes holds programs
 and libraries of this computer, read-only and without devices; a `/dev` of harmless character devices and the
-machine's own disks; a `/proc` of the machine's own processes; no `/sys`. Making device nodes is not possible in a
-user namespace (user_namespaces(7)), so nothing inside leads to a device of this computer.
+machine's own disks; a `/proc` of the machine's own processes; no `/sys`. Device nodes cannot be made in a user
+namespace. Then it steps into a second user namespace, in which all of these mounts are locked: commands may mount
+file systems of their own, and can neither unmount, nor make writable, what is there (mount_namespaces(7),
+user_namespaces(7)). So nothing inside leads to a device of this computer, also where its root started the lab.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import re
@@ -25,19 +28,33 @@ HARMLESS = ("null", "zero", "full", "random", "urandom", "tty")
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/nix", "/gnu", "/etc/ld.so.cache")
 PATH = "/opt/lab/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _TOO_LONG = 2**20
+_NEWNS, _NEWUSER = 0x20000, 0x10000000  # linux/sched.h
 
 
-def main(spec: dict[str, Any]) -> None:
+def main(spec: dict[str, Any]) -> int:
     """Boot: standard input is the line to the machine's SSH server; ends when the machine is rebooted from inside."""
+    try:
+        line = _boot(spec)
+    except (OSError, subprocess.CalledProcessError, disk.DiskError) as problem:
+        print(problem, file=sys.stderr)  # what the machine's user is told, after what `mount` said
+        return 1
+    Agent(line, spec["mark"]).run()
+    return 0
+
+
+def _boot(spec: dict[str, Any]) -> socket.socket:
     line = socket.socket(fileno=os.dup(0))
+    for kind in ("user", "pid"):  # one more user namespace, below; no other process namespace, so no other /proc
+        Path(f"/proc/sys/user/max_{kind}_namespaces").write_text("1")
     new = Path(spec["root"])
     _mount("-t", "tmpfs", "-o", "mode=755,nosuid,nodev", "tmpfs", str(new))
     _fill(new, spec)
     _devices(new, spec)
     _enter(new)
     socket.sethostname(spec["host_name"])
+    _lock()
     nodes.refresh(spec["disks"])
-    Agent(line, spec["mark"]).run()
+    return line
 
 
 def _fill(new: Path, spec: dict[str, Any]) -> None:
@@ -92,12 +109,7 @@ def _devices(new: Path, spec: dict[str, Any]) -> None:
         _mount("--bind", source, str(new / "dev" / name))
     (new / "dev/fd").symlink_to("/proc/self/fd")
     (new / "dev/shm").mkdir()
-    # Without it where a container hides part of its own /proc: the kernel then allows no other.
-    subprocess.run(
-        ["mount", "-t", "proc", "-o", "subset=pid,nosuid,nodev,noexec", "proc", str(new / "proc")],
-        check=False,
-        stderr=subprocess.DEVNULL,
-    )
+    _mount("-t", "proc", "-o", "subset=pid,nosuid,nodev,noexec", "proc", str(new / "proc"))
 
 
 def _enter(new: Path) -> None:
@@ -109,6 +121,16 @@ def _enter(new: Path) -> None:
     os.environ["PATH"] = PATH
     subprocess.run(["/bin/umount", "-l", "/old"], check=True)
     Path("/old").rmdir()
+
+
+def _lock() -> None:
+    """Step into a user and a mount namespace of its own: what was mounted outside of them is locked in there."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_NEWUSER | _NEWNS) != 0:  # os.unshare came with Python 3.12
+        raise OSError(ctypes.get_errno(), "unshare")
+    Path("/proc/self/setgroups").write_text("deny")
+    for kind in ("uid", "gid"):
+        Path(f"/proc/self/{kind}_map").write_text("0 0 1")
 
 
 def _mount(*arguments: str) -> None:

@@ -28,17 +28,20 @@ def launch(name: str, file: Path, settings: Mapping[str, Any], at: Project, say:
     run = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{name}-{secrets.token_hex(3)}"
     draft = at.root / "records" / f".{run}.ipynb"
     draft.parent.mkdir(parents=True, exist_ok=True)
-    follower = _Follower(at.root, run, say)
     try:
-        with follower:
+        with _Follower(at.root, run, say):
             _papermill(at.root / "runbooks" / f"{name}.ipynb", draft, file, settings, run)
-        folder = _folder(at.root, run)
-        if folder is None:
-            raise ServiceFailed(f"running {name}", "its kernel ended before it began a record", f"open {draft}")
-        draft.replace(folder / "notebook.ipynb")
     finally:
-        if _folder(at.root, run) is not None:
+        # However it ended: what there is of the notebook belongs to the record.
+        folder = _folder(at.root, run)
+        if folder is not None and draft.exists():
+            draft.replace(folder / "notebook.ipynb")
+        elif folder is None:
             draft.unlink(missing_ok=True)
+    if folder is None:
+        raise ServiceFailed(
+            f"running {name}", "its kernel ended before it began a record", "look at the terminal above"
+        )
     done = record(folder)
     say(f"{name}: {done.outcome}. Record: {folder.relative_to(at.root)}")
     return done

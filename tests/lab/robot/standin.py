@@ -7,7 +7,9 @@ in one line of JSON where. OPTIONS is JSON: `timing`, `faults`.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from corelib.lab import marks, pki, robot
+from corelib.lab.robot.inside import disk
 from corelib.lab.site import CONTROL, Site
 
 ROOT = Path(__file__).parents[3]
@@ -52,11 +55,33 @@ class StandIn:
 
     def requests(self, path: str = "") -> list[tuple[str, str, int]]:
         """Every request so far: method, path, status."""
-        lines = [json.loads(line) for line in (self.folder / "robot.log").read_text().splitlines()]
+        log = self.folder / "robot.log"
+        lines = [json.loads(line) for line in (log.read_text() if log.exists() else "").splitlines()]
         return [(one["method"], one["path"], one["status"]) for one in lines if one["path"].startswith(path)]
 
     def disk(self, last: str) -> Path:
         return self.folder / "machines" / "321" / f"disk-{last}"
+
+    def digest(self, last: str) -> str:
+        """SHA-256 over the extents of a disk's file and where they are: a sparse file is not read in full."""
+        found, at = hashlib.sha256(), 0
+        with self.disk(last).open("rb") as file:
+            while True:
+                try:
+                    start = os.lseek(file.fileno(), at, os.SEEK_DATA)
+                except OSError:  # no more data
+                    return f"{file.seek(0, os.SEEK_END)} {found.hexdigest()}"
+                at = os.lseek(file.fileno(), start, os.SEEK_HOLE)
+                file.seek(start)
+                found.update(f"{start} {at} ".encode() + file.read(at - start))
+
+    def files(self) -> dict[str, bytes]:
+        """Every file on the installed ROOT, `{}` where there is none; read by the lab's own reader."""
+        with self.disk("c3d4").open("rb") as file:
+            try:
+                return disk.read(file, disk.root(file))
+            except disk.DiskError:
+                return {}
 
 
 @contextmanager

@@ -45,7 +45,7 @@ def record(folder: Path) -> Record:
     entries = journal.read(folder)
     start = entries[0] if entries else {}
     last = entries[-1] if entries else {}
-    parameters = next((e for e in entries if e["kind"] == "parameters"), {})
+    parameters = next((e for e in reversed(entries) if e["kind"] == "parameters"), {})
     return Record(
         id=folder.name,
         runbook=start.get("runbook", ""),

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..errors import ServiceFailed
+from ..errors import Refused, ServiceFailed
 from ..plan import Plan, permit
 from ..record.lock import exclusive
 from ..record.origin import operator
@@ -65,6 +65,8 @@ class Changing(Session):
                     return Page.of(
                         Note("Nothing to do: what is desired is what was observed.", "good"), self._results()
                     )
+                if plan.blocked:
+                    raise _cannot(plan)
                 if not digest:
                     stage.result = "awaiting approval"
                     return Note(f"Nothing was changed: {plan.digest} awaits its approval.", "warn")
@@ -130,6 +132,13 @@ class Changing(Session):
         if result == "awaiting approval" and self._shown is not None:
             return f"Nothing was changed. Next: approve {self._shown.digest}, or leave it."
         return ""
+
+
+def _cannot(plan: Plan) -> Refused:
+    lines = "\n".join(f"{step.target}: {step.why}" for step in plan.blocked)
+    return Refused(
+        f"applying {plan.runbook} in {plan.environment}", f"blocked:\n{lines}", "remove the causes, plan again"
+    )
 
 
 def _content(plan: Plan) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def test_the_profile_as_written_starts_no_etcd_and_verify_says_so(root: Path) ->
     assert "etcd is not running on any host" in verified.shown
 
 
-def test_an_altered_peer_address_is_caught_by_reality(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_altered_peer_address_is_caught_by_reality(root: Path) -> None:
     # A bug of the renderer's, as it were: what reaches the hosts says .9 where the fleet says .3.
     (root / "sitecustomize.py").write_text(BUG)
     environment = {"PYTHONPATH": str(root)}
@@ -102,12 +102,13 @@ def test_an_altered_peer_address_is_caught_by_reality(root: Path, monkeypatch: p
     assert done.record.outcome == "succeeded"
     verified = papermill.run(root, "verify-etcd", *LAB)
     assert verified.record.outcome == "unhealthy"
-    assert "azure-lab-03" in verified.shown
-    assert "bootstrapped with another token or list" in verified.shown
+    assert "its list has azure-lab-03 at http://127.0.8.9:2380 instead of http://127.0.8.3:2380" in verified.shown
 
 
 BUG = """
-import corelib.userdata.render as render
+import sys
+import corelib.userdata
+render = sys.modules["corelib.userdata.render"]
 emit = render.emit
 render.emit = lambda document: emit(document).replace("azure-lab-03=http://127.0.8.3:2380", "azure-lab-03=http://127.0.8.9:2380")
 """

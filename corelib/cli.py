@@ -160,3 +160,7 @@ def _project_or_here() -> project.Project:
         return project.find()
     except BadInput:
         return project.Project(Path.cwd())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

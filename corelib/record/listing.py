@@ -34,7 +34,7 @@ class Record:
 def records(root: Path, environment: str = "") -> list[Record]:
     """All runs below `records/`, oldest first, of one environment if it is named. Raises JournalError."""
     folders = [entry.parent for entry in (root / "records").glob(f"*/*/{journal.NAME}")]
-    found = [record(folder) for folder in sorted(folders, key=lambda folder: folder.name)]
+    found = sorted((record(folder) for folder in folders), key=lambda one: (one.started, one.id))
     return [one for one in found if environment in ("", one.environment)]
 
 

@@ -62,7 +62,7 @@ def _papermill(notebook: Path, out: Path, file: Path, settings: Mapping[str, Any
             given,
             progress_bar=False,
             cwd=str(notebook.parent.parent),
-            extra_arguments=["--IPKernelApp.log_level=ERROR"],  # its warning about loopback TCP is not for operators
+            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # what it logs is not for operators; the journal is
         )
     except papermill.PapermillExecutionError:
         pass  # the journal says it, and better: papermill's own report is a traceback

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ..errors import ServiceFailed, TimedOut
 from . import observe
-from .errors import HostKeyMismatch, NoSsh, NotLetIn
+from .errors import CommandTimedOut, HostKeyMismatch, NoSsh, NotLetIn
 from .facts import Installed
 from .job import Job, Login
 from .rescue import UNSEEN
@@ -32,11 +32,11 @@ def boot(job: Job, login: Login, host_key: HostKey) -> Installed:
 
 
 def _reboot(login: Login) -> None:
-    """Ask the rescue system to reboot; that the connection ends with it is no fault."""
+    """Ask the rescue system to reboot; that the connection ends with it, or just falls silent, is no fault."""
     try:
         with Shell(login.address, login.key) as shell:
             shell.run("reboot")
-    except NoSsh:
+    except (NoSsh, CommandTimedOut):
         return
 
 

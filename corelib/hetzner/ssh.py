@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import os
 import shlex
 import threading
 from collections.abc import Coroutine
@@ -130,9 +131,7 @@ class Shell:
             found = f"it does not let {self.address.user} in with the key {fingerprint(self._key)}"
             raise NotLetIn(doing, found, "check that its user-data lists this key") from None
         except (OSError, asyncssh.Error) as problem:
-            raise NoSsh(
-                doing, str(problem) or type(problem).__name__, "is the machine up, and SSH let through?"
-            ) from None
+            raise NoSsh(doing, _words(problem), "is the machine up, and SSH let through?") from None
 
     async def _close(self) -> None:
         self._connection.abort()
@@ -144,7 +143,7 @@ class Shell:
         except asyncssh.TimeoutError:
             raise CommandTimedOut(doing, f"it did not end within {timeout:.0f} s; it may still run") from None
         except (OSError, asyncssh.Error) as problem:
-            raise NoSsh(doing, f"the connection was lost: {problem}") from None
+            raise NoSsh(doing, f"the connection was lost: {_words(problem)}") from None
         if done.exit_status is None:
             raise NoSsh(doing, "the connection was lost before the command ended")
         return Done(done.exit_status, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
@@ -192,3 +191,10 @@ def fingerprint(key: Any) -> str:
     """SHA-256 of a key, or of a public key's text, as OpenSSH shows it."""
     found = asyncssh.import_public_key(key) if isinstance(key, str) else key
     return str(found.get_fingerprint())
+
+
+def _words(problem: Exception) -> str:
+    """What went wrong; asyncio's own text for a failed connection names a system call."""
+    if isinstance(problem, OSError) and problem.errno:
+        return os.strerror(problem.errno)
+    return str(problem) or type(problem).__name__

@@ -48,6 +48,8 @@ class Relay:
 
     def _pass(self, near: socket.socket) -> None:
         with near, contextlib.suppress(OSError), socket.create_connection(self._to) as far:
+            for one in (near, far):
+                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._lock:
                 self._open += [near, far]
             while True:

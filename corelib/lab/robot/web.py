@@ -86,6 +86,7 @@ class _Handler(RequestHandler):
             status, body = failure.status, failure.body
         self.set_status(status)
         self.set_header("Content-Type", "application/json; charset=utf-8")
+        self._note(status)
         self.finish("" if body is None else json.dumps(body))
 
     get = post = delete = answer
@@ -106,13 +107,14 @@ class _Handler(RequestHandler):
     def write_error(self, status_code: int, **_more: Any) -> None:
         """A fault of the stand-in itself, in the same shape."""
         error = {"status": status_code, "code": "INTERNAL_ERROR", "message": "The stand-in has failed."}
+        self._note(status_code)
         self.finish(json.dumps({"error": error}))
 
-    def on_finish(self) -> None:
-        """One line: what was asked and how it ended."""
+    def _note(self, status: int) -> None:
+        """One line: what was asked and how it ends; written before the answer, so that who has it finds the line."""
         line = {"time": datetime.now(UTC).isoformat(), "method": self.request.method, "path": self.request.path}
         with self._requests.open("a") as log:
-            log.write(json.dumps({**line, "status": self.get_status()}) + "\n")
+            log.write(json.dumps({**line, "status": status}) + "\n")
 
 
 def _decode(header: str) -> str:

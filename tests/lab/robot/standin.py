@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Network
@@ -85,13 +85,13 @@ class StandIn:
 
 
 @contextmanager
-def running(folder: Path, **options: Any) -> Iterator[StandIn]:
+def running(folder: Path, wrapper: Sequence[str] = (), **options: Any) -> Iterator[StandIn]:
     """A stand-in on the first free address of the range that these tests own."""
     folder.mkdir(parents=True, exist_ok=True)
     mark = f"test-{folder.parent.name}-{folder.name}-{time.monotonic_ns()}"
     arguments = [str(folder), mark, json.dumps({"timing": QUICK, **options})]
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.lab.robot.standin", *arguments],
+        [*wrapper, sys.executable, "-m", "tests.lab.robot.standin", *arguments],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -40,7 +40,7 @@ class Login:
         now = time.monotonic()
         recent = [at for at in self._failures.get(address, ()) if now - at < self.block]
         self._failures[address] = recent
-        if len(recent) >= 3 or not secrets.compare_digest(_decode(header), f"{self.user}:{self.password}"):
+        if len(recent) >= 3 or not secrets.compare_digest(_decode(header), f"{self.user}:{self.password}".encode()):
             recent.append(now)
             raise Failure(401, "UNAUTHORIZED", "Unauthorized")
 
@@ -117,10 +117,10 @@ class _Handler(RequestHandler):
             log.write(json.dumps({**line, "status": status}) + "\n")
 
 
-def _decode(header: str) -> str:
+def _decode(header: str) -> bytes:
     """User and password of a Basic login (RFC 7617); empty if the header is none."""
     kind, _, text = header.partition(" ")
     try:
-        return base64.b64decode(text, validate=True).decode() if kind.lower() == "basic" else ""
-    except (binascii.Error, UnicodeDecodeError):
-        return ""
+        return base64.b64decode(text, validate=True) if kind.lower() == "basic" else b""
+    except binascii.Error:
+        return b""

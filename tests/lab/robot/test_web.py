@@ -86,3 +86,8 @@ def test_secrets_are_for_their_owner_only(client: Client) -> None:
         assert (client.standin.folder / name).stat().st_mode & 0o777 == 0o600
     assert (client.standin.folder / "flatcar-install").stat().st_mode & 0o777 == 0o755
     assert "PASSWORD" not in (client.standin.folder / "robot.log").read_text().upper()
+
+
+def test_a_login_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    with running(tmp_path / "robot") as standin:
+        assert Client(standin).call("GET", "/server", auth=("lab", "pässwort")).status_code == 401

@@ -123,7 +123,7 @@ def _one(cloud: Cloud, resource: Resource, step: Step, watch: Watch, deadline: f
 def _wait(poller: LROPoller[Any], target: str, watch: Watch, deadline: float) -> None:
     """Wait for an operation, saying so. Raises TimedOut after the deadline: what Azure does then is unknown."""
     end = time.monotonic() + deadline
-    poller.wait(timeout=_PAUSE)
+    poller.wait(timeout=min(_PAUSE, deadline))
     while not poller.done():
         if time.monotonic() > end:
             found = f"it is {poller.status()} after {deadline:.0f} s; whether it ends well is unknown"

@@ -1,0 +1,155 @@
+"""Desired and observed → steps: golden cases, and properties over everything that we set."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from corelib.azure import desired
+from corelib.azure import plan as planning
+from corelib.azure.plan import Observed
+from corelib.azure.resource import SPECIFICATION, Resource
+from corelib.plan import Plan, approve, permit
+
+from .conftest import custom_data, fleet
+
+FLEET = fleet()
+DESIRED = desired.resources(FLEET, custom_data(FLEET))
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+
+
+def there(resources: tuple[Resource, ...] = DESIRED) -> dict[str, Any]:
+    """What Azure would answer: what was put, without custom data, and with what Azure adds by itself."""
+    bodies = {}
+    for one in resources:
+        body = json.loads(json.dumps(one.body))
+        body |= {"id": f"/subscriptions/x/{one.name}", "name": one.name, "etag": 'W/"1"'}
+        body.setdefault("properties", {})["provisioningState"] = "Succeeded"
+        body["properties"].get("osProfile", {}).pop("customData", None)
+        bodies[one.target] = body
+    return bodies
+
+
+def plan(bodies: dict[str, Any], resources: tuple[Resource, ...] = DESIRED, **more: Any) -> Plan:
+    return planning.plan(FLEET, resources, Observed(bodies), "c1", "https://arm", **more)
+
+
+def changed(bodies: dict[str, Any]) -> dict[str, str]:
+    return {step.target: step.action for step in plan(bodies).steps if step.action != "keep"}
+
+
+def test_from_nothing_everything_is_created() -> None:
+    made = plan({})
+    assert {step.action for step in made.steps} == {"create"}
+    assert [step.target for step in made.steps] == [one.target for one in DESIRED]
+    assert not made.empty
+
+
+def test_what_is_as_desired_is_kept() -> None:
+    assert plan(there()).empty
+
+
+def test_something_foreign_of_our_name_is_blocked() -> None:
+    for tags in ({}, {"runbooks-environment": "prd"}, None):
+        bodies = there()
+        bodies["azure-lab-a/network/azure-lab-a-net"]["tags"] = tags
+        assert changed(bodies) == {"azure-lab-a/network/azure-lab-a-net": "blocked"}
+
+
+def test_changed_user_data_is_blocked_and_says_why() -> None:
+    other = desired.resources(FLEET, {**custom_data(FLEET), "azure-lab-02": b"#cloud-config\nhostname: other\n"})
+    (step,) = [step for step in plan(there(), other).steps if step.action != "keep"]
+    assert (step.target, step.action) == ("azure-lab-a/machine/azure-lab-02", "blocked")
+    assert "only a new machine can take" in step.why
+    assert "etcd's member azure-lab-02" in step.interrupts
+
+
+def test_a_failed_machine_is_blocked_and_one_under_way_is_begun_again_under_the_same_approval() -> None:
+    bodies, target = there(), "azure-lab-b/machine/azure-lab-04"
+    bodies[target]["properties"]["provisioningState"] = "Failed"
+    assert changed(bodies) == {target: "blocked"}
+    bodies[target]["properties"]["provisioningState"] = "Creating"
+    assert changed(bodies) == {target: "create"}
+    permit(plan(bodies), approve(plan({}), NOW, "op@host"), NOW)
+
+
+def test_example_values_block_on_a_real_target_each_by_name() -> None:
+    real = FLEET.model_copy(update={"target": "real"})
+    examples = (("fleet.azure.tenant", "p.yaml:31"), ("fleet.azure.subscription", "p.yaml:32"))
+    made = planning.plan(real, DESIRED, Observed({}), "c1", "https://arm", examples)
+    assert [step.target for step in made.blocked] == [
+        "parameters/fleet.azure.tenant",
+        "parameters/fleet.azure.subscription",
+    ]
+    assert "p.yaml:32" in made.blocked[1].why
+    assert not plan({}, examples=examples).blocked
+
+
+def test_too_much_user_data_is_blocked() -> None:
+    exact, over = b"x" * 65_535, b"x" * 65_536
+    for content, actions in ((exact, {"create"}), (over, {"create", "blocked"})):
+        found = desired.resources(FLEET, {**custom_data(FLEET), "azure-lab-01": content})
+        assert {step.action for step in plan({}, found).steps} == actions
+
+
+def test_what_is_left_of_a_plan_is_covered_by_its_approval() -> None:
+    bodies = there()
+    left = {target: body for number, (target, body) in enumerate(bodies.items()) if number < 9}
+    permit(plan(left), approve(plan({}), NOW, "op@host"), NOW)
+
+
+def _leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _leaves(item, (*path, key))
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _leaves(item, (*path, number))
+    else:
+        yield path
+
+
+# Everything that we set, but for what is never compared: custom data, our own digest, and the names of listed things
+# (another name is another thing).
+LEAVES = [
+    (one.target, path)
+    for one in DESIRED
+    for path in _leaves(one.body)
+    if path[-1] not in ("customData", SPECIFICATION, "name") and "tags" not in path
+]
+
+
+@given(st.sampled_from(LEAVES))
+def test_any_single_difference_is_seen_and_named(place: tuple[str, tuple[Any, ...]]) -> None:
+    target, path = place
+    bodies = there()
+    inner = bodies[target]
+    for part in path[:-1]:
+        inner = inner[part]
+    inner[path[-1]] = "something else"
+    steps = [step for step in plan(bodies).steps if step.action != "keep"]
+    assert [step.target for step in steps] == [target]
+    assert steps[0].action in ("change", "blocked")
+    names = [str(part) for part in path if isinstance(part, str)]
+    assert any(all(name in change.name for name in names[-1:]) for change in steps[0].changes)
+
+
+@given(st.sampled_from([one.target for one in DESIRED]), st.text(min_size=1, max_size=8))
+def test_what_azure_adds_is_no_difference(target: str, key: str) -> None:
+    bodies = there()
+    for place in (bodies[target], bodies[target]["properties"]):
+        place.setdefault(f"x{key}", {"some": ["thing"]})
+    assert plan(bodies).empty
+
+
+@given(st.permutations(list(there())))
+def test_the_digest_does_not_hang_on_an_order(order: list[str]) -> None:
+    bodies = there()
+    kept = {target: bodies[target] for target in order[:5]}
+    again = {target: bodies[target] for target in sorted(order[:5])}
+    assert plan(kept).digest == plan(again).digest

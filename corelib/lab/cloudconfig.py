@@ -144,10 +144,10 @@ class _Reader:
             name = str(key)
             if "-" in name and not self.flatcar:
                 name = name.replace("-", "_")
-            if known is not None and name not in known:
-                self.notes.append(f"ignored: unrecognized key {where}{key}")
-            elif "-" in name:
+            if "-" in name and name.replace("-", "_") in (known or {name.replace("-", "_")}):
                 self.notes.append(f"ignored: hyphenated key {where}{key}")
+            elif known is not None and name not in known:
+                self.notes.append(f"ignored: unrecognized key {where}{key}")
             else:
                 result[name] = item
         return result
@@ -213,7 +213,7 @@ def _decode(content: str, encoding: str) -> bytes:
     data = content.encode()
     try:
         if encoding in _BASE64 | _BOTH:
-            data = base64.b64decode(data)
+            data = base64.b64decode(data.replace(b"\n", b"").replace(b"\r", b""), validate=True)
         if encoding in _GZIP | _BOTH:
             data = gzip.decompress(data)
     except (binascii.Error, OSError, EOFError) as problem:

@@ -12,7 +12,8 @@ from ..errors import BadInput
 from ..fleet import Dedicated, Hetzner
 from ..hetzner import install, observe
 from ..hetzner import plan as planning
-from ..hetzner.facts import Pin
+from ..hetzner.facts import Observation, Pin
+from ..hetzner.loopback import is_loopback
 from ..hetzner.robot import Robot
 from ..plan import Plan
 from ..record.origin import code_version
@@ -31,10 +32,15 @@ class InstallHetzner(Changing):
     def _make_plan(self) -> Plan:
         loaded = self.loaded
         examples = [(example.path, example.where) for example in loaded.examples]
-        found = observe.observe(loaded.fleet, self._robot, self._pins(), self._login_key)
-        digest = hashlib.sha256(self._installer).hexdigest()
         endpoint = self.targets.robot()[0]
+        # Where the plan refuses the endpoint anyway, no login is needed to say so, and nobody is asked.
+        found, digest = self._look() if is_loopback(endpoint) else ({}, "")
         return planning.plan(loaded.fleet, found, self._user_data, digest, code_version(), endpoint, examples=examples)
+
+    def _look(self) -> tuple[dict[str, Observation], str]:
+        """What Robot and the machines say, and the install script's digest."""
+        found = observe.observe(self.loaded.fleet, self._robot, self._pins(), self._login_key)
+        return found, hashlib.sha256(self._installer).hexdigest()
 
     def _carry_out(self, plan: Plan, watch: Watcher) -> Mapping[str, Any]:
         pending = {step.target for step in plan.pending}

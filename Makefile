@@ -17,7 +17,7 @@ demo: $(READY)
 
 test: $(READY) check
 	$(BIN)/pytest -m 'not faults' --durations=5
-	$(BIN)/pytest --nbval-lax --nbval-cell-timeout=120 -v runbooks
+	$(BIN)/python -m pytest -p tests.conftest --nbval-lax --nbval-cell-timeout=120 -v runbooks
 
 faults: $(READY)
 	$(BIN)/pytest -m faults --durations=10 $(if $(ONLY),-k $(ONLY))

@@ -13,12 +13,14 @@ import pytest
 from corelib.etcd.canary import RESERVED, Canaries, base64_of
 from corelib.etcd.client import Connection
 from corelib.etcd.judge import Verdict, judge
+from corelib.etcd.probe import AFTER_SETTLING, ELECTIONS
 from corelib.fleet import Member
 
 from . import fakes
-from .clusters import TOKEN, Running, look, verify
+from .clusters import ELECTION_MS, TOKEN, Running, look, verify
 
 PATIENCE = {"patience_s": 1.0}
+PROMISED_S = ELECTIONS * ELECTION_MS / 1000 + AFTER_SETTLING * PATIENCE["patience_s"]  # what `probe` says of itself
 
 
 def states(verdict: Verdict, check: str) -> dict[str, str]:
@@ -123,7 +125,7 @@ def test_a_stopped_member_hangs_and_is_not_down(cluster: Running) -> None:
     cluster.stop(victim)
     begun = time.monotonic()
     verdict = verify(cluster.members, **PATIENCE)
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - begun < PROMISED_S
     assert verdict.sentence.startswith(
         f"{victim.name} accepts connections on {victim.address}:2379 and answers nothing"
     )
@@ -137,7 +139,7 @@ def test_two_killed_lose_the_quorum(cluster: Running) -> None:
     cluster.kill(second)
     begun = time.monotonic()
     verdict = verify(cluster.members, **PATIENCE)
-    assert time.monotonic() - begun < 6
+    assert time.monotonic() - begun < PROMISED_S
     lost = f"quorum lost: 2 of 4, needs 3: restart {first.name} or {second.name}; do not wipe"
     assert (verdict.healthy, verdict.margin) == (False, lost)
     assert verdict.sentence.endswith(lost)
@@ -222,7 +224,7 @@ def test_something_else_in_place_of_a_member(cluster: Running, talk: fakes.Talk,
     begun = time.monotonic()
     with fakes.listener(address, 2379, talk), fakes.listener(address, 2380, talk):
         verdict = verify(cluster.members, **PATIENCE)
-        assert time.monotonic() - begun < 4
+        assert time.monotonic() - begun < PROMISED_S
     assert verdict.sentence.startswith(victim.name)
     assert words in verdict.sentence
     assert not verdict.healthy
@@ -293,7 +295,7 @@ def test_the_deadline_bounds_everything(cluster: Running) -> None:
         cluster.stop(member)
     begun = time.monotonic()
     verdict = verify(cluster.members, deadline_s=1.5, **PATIENCE)
-    assert time.monotonic() - begun < 2.5
+    assert time.monotonic() - begun < 1.5 + 2, "two seconds for a machine that is busy; without a deadline: 13"
     assert not verdict.healthy
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,13 +34,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; what is foreseeable is told in a sentence on standard error."""
     given = _parser().parse_args(arguments)
     try:
-        return int(given.act(given))
+        code = int(given.act(given))
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read this has seen enough; what is still buffered has nowhere to go
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except RunbookError as error:
         print(error, file=sys.stderr)
         return next((code for kind, code in _CODES.items() if isinstance(error, kind)), 1)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 5
+    return code
 
 
 _CODES: dict[type[RunbookError], int] = {BadInput: 2, Refused: 3, Unhealthy: 4}

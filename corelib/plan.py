@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -92,6 +92,23 @@ class Plan:
     def consents(self) -> tuple[str, ...]:
         """The texts that must be consented to, each naming what it destroys."""
         return tuple(s.consent for s in self.pending if s.consent)
+
+
+def examples(marked: Iterable[tuple[str, str]], *, apart_from: tuple[str, ...] = ()) -> tuple[Step, ...]:
+    """A blocked step for each value that is still marked as an example, given as (path, `file:line`).
+
+    `apart_from` are the beginnings of paths that this runbook does not use.
+    """
+    return tuple(
+        Step(
+            f"parameters/{path}",
+            "blocked",
+            "an example value",
+            f"still marked as an example ({place}): give your own value and remove the mark",
+        )
+        for path, place in marked
+        if not path.startswith(apart_from)
+    )
 
 
 @dataclass(frozen=True, slots=True)

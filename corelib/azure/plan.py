@@ -31,23 +31,13 @@ def plan(
     observed: Observed,
     code: str,
     endpoint: str,
-    examples: tuple[tuple[str, str], ...] = (),
+    refused: tuple[Step, ...] = (),
 ) -> Plan:
-    """The steps from what was observed to what is desired, in their order.
-
-    `examples` are (path, place) of values still marked as examples: on a real target each one blocks.
-    """
+    """The steps from what was observed to what is desired, in their order; only the refused ones, if there are any."""
     assert fleet.azure is not None  # noqa: S101 - clusters without it are refused with the parameters
     target = {"endpoint": endpoint, "tenant": fleet.azure.tenant, "subscription": fleet.azure.subscription}
-    steps = [_step(resource, observed.bodies.get(resource.target), fleet.environment) for resource in desired]
-    refused = list(_examples(examples)) if fleet.target == "real" else []
-    return Plan("deploy-azure", fleet.environment, target, code, (*refused, *steps))
-
-
-def _examples(examples: tuple[tuple[str, str], ...]) -> Iterator[Step]:
-    for path, place in examples:
-        why = f"{path} is still marked as an example ({place}): put your own value there and remove the mark"
-        yield Step(f"parameters/{path}", "blocked", "an example value", why)
+    steps = (_step(resource, observed.bodies.get(resource.target), fleet.environment) for resource in desired)
+    return Plan("deploy-azure", fleet.environment, target, code, refused or tuple(steps))
 
 
 def _step(resource: Resource, body: Mapping[str, Any] | None, environment: str) -> Step:

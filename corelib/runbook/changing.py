@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Refused, ServiceFailed
-from ..plan import Plan, permit
+from ..plan import Plan, Step, examples, permit
 from ..record.lock import exclusive
 from ..record.origin import operator
 from ..views import Note, Page, View
@@ -73,6 +73,11 @@ class Changing(Session):
                 self._permit(plan, digest)
                 stage.result, stage.facts = "applied", self._apply(plan)
         return Page.of(Note(f"Applied: {count_done(plan)}.", "good"), self._results())
+
+    def _examples(self, *apart_from: str) -> tuple[Step, ...]:
+        """On a real target, a blocked step for each example value that this runbook would use."""
+        marked = [(example.path, example.where) for example in self.loaded.examples]
+        return examples(marked, apart_from=apart_from) if self.loaded.fleet.target == "real" else ()
 
     @property
     def _approvals(self) -> Approvals:

@@ -25,11 +25,11 @@ class DeployAzure(Changing):
     name = "deploy-azure"
 
     def _make_plan(self) -> Plan:
-        loaded = self.loaded
-        observed = observe.observe(self._cloud, self._desired)
+        refused = self._examples("fleet.hetzner", "fleet.dedicated")
+        # With a tenant that is an example nobody is logged in, and nobody is asked.
+        observed = planning.Observed({}) if refused else observe.observe(self._cloud, self._desired)
         endpoint = self.targets.azure()[0] or ARM
-        examples = tuple((example.path, example.where) for example in loaded.examples)
-        return planning.plan(loaded.fleet, self._desired, observed, code_version(), endpoint, examples=examples)
+        return planning.plan(self.loaded.fleet, self._desired, observed, code_version(), endpoint, refused)
 
     def _carry_out(self, plan: Plan, watch: Watcher) -> Mapping[str, Any]:
         executor.apply(plan, self._desired, self._cloud, watch)

@@ -30,12 +30,11 @@ class InstallHetzner(Changing):
     name = "install-hetzner"
 
     def _make_plan(self) -> Plan:
-        loaded = self.loaded
-        examples = [(example.path, example.where) for example in loaded.examples]
+        refused = self._examples("fleet.azure", "fleet.clusters")
         endpoint = self.targets.robot()[0]
         # Where the plan refuses the endpoint anyway, no login is needed to say so, and nobody is asked.
         found, digest = self._look() if is_loopback(endpoint) else ({}, "")
-        return planning.plan(loaded.fleet, found, self._user_data, digest, code_version(), endpoint, examples=examples)
+        return planning.plan(self.loaded.fleet, found, self._user_data, digest, code_version(), endpoint, refused)
 
     def _look(self) -> tuple[dict[str, Observation], str]:
         """What Robot and the machines say, and the install script's digest."""

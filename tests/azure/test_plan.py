@@ -14,7 +14,7 @@ from corelib.azure import desired
 from corelib.azure import plan as planning
 from corelib.azure.plan import Observed
 from corelib.azure.resource import SPECIFICATION, Resource
-from corelib.plan import Plan, approve, permit
+from corelib.plan import Plan, approve, examples, permit
 
 from .conftest import custom_data, fleet
 
@@ -78,16 +78,15 @@ def test_a_failed_machine_is_blocked_and_one_under_way_is_begun_again_under_the_
     permit(plan(bodies), approve(plan({}), NOW, "op@host"), NOW)
 
 
-def test_example_values_block_on_a_real_target_each_by_name() -> None:
-    real = FLEET.model_copy(update={"target": "real"})
-    examples = (("fleet.azure.tenant", "p.yaml:31"), ("fleet.azure.subscription", "p.yaml:32"))
-    made = planning.plan(real, DESIRED, Observed({}), "c1", "https://arm", examples)
-    assert [step.target for step in made.blocked] == [
+def test_what_is_refused_already_is_all_that_the_plan_says() -> None:
+    refused = examples((("fleet.azure.tenant", "p.yaml:31"), ("fleet.azure.subscription", "p.yaml:32")))
+    made = planning.plan(FLEET, DESIRED, Observed({}), "c1", "https://arm", refused)
+    assert [step.target for step in made.steps] == [
         "parameters/fleet.azure.tenant",
         "parameters/fleet.azure.subscription",
     ]
     assert "p.yaml:32" in made.blocked[1].why
-    assert not plan({}, examples=examples).blocked
+    assert not made.pending
 
 
 def test_too_much_user_data_is_blocked() -> None:

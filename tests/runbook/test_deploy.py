@@ -81,6 +81,16 @@ def test_plan_approve_apply_verify_and_a_dead_member(root: Path) -> None:
     assert "Traceback" not in broken.shown
 
 
+def test_with_example_values_nobody_is_logged_in_or_asked(root: Path) -> None:
+    """The login would go to somebody else's tenant: each value is named, and no identity is looked for."""
+    run = papermill.run(root, "deploy-azure", "-f", "parameters/prd.yaml")
+    assert run.record.outcome == "refused"
+    for path in ("ssh_keys[0]", "azure.tenant", "azure.subscription", "clusters[0].ssh_from", "clusters[1].ssh_from"):
+        assert f"parameters/fleet.{path}" in run.shown
+    assert "login" not in run.shown
+    assert "dedicated" not in run.shown
+
+
 def test_the_profile_as_written_starts_no_etcd_and_verify_says_so(root: Path) -> None:
     file = root / "parameters" / "lab.yaml"
     file.write_text(file.read_text().replace("  overlay:", "  profile: as-written\n  overlay:"))

@@ -76,7 +76,7 @@ def test_production_is_refused_until_the_guards_are_complete(root: Path) -> None
     run = papermill.run(root, "install-hetzner", "-f", "parameters/prd.yaml")
     assert "cannot be approved" in run.shown
     for marked in ("fleet.dedicated[0].server", "fleet.dedicated[0].address", "fleet.dedicated[0].disk"):
-        assert f"{marked} is still marked as an example" in run.shown
+        assert f"parameters/{marked}: still marked as an example" in run.shown
     assert run.record.outcome == "refused"
 
 

@@ -19,7 +19,7 @@ _LOOPBACK = IPv4Network("127.0.0.0/8")  # RFC 1122, section 3.2.1.3
 
 def contradictions(fleet: Fleet, where: Where) -> list[Finding]:
     """All contradictions and warnings of a fleet, in the order of the rules."""
-    rules = (_unique, _needed, _overlay, _bootstrap, _timing, _networks, _target, _voters)
+    rules = (_unique, _needed, _overlay, _bootstrap, _timing, _networks, _target, _voters, _approvers)
     return [finding for rule in rules for finding in rule(fleet, where)]
 
 
@@ -130,3 +130,21 @@ def _voters(fleet: Fleet, where: Where) -> Iterator[Finding]:
         message = f"{members} voters tolerate no more failures than {members - 1}: quorum is {quorum(members)}"
         sites = "; an even split between two sites stops both halves" if len(fleet.clusters) == 2 else ""
         yield Finding("warning", where(("fleet", "etcd", "bootstrap")), message + sites, "prefer three or five")
+
+
+def _approvers(fleet: Fleet, where: Where) -> Iterator[Finding]:
+    if fleet.approvers is None:
+        return
+    place: Location = ("fleet", "approvers")
+    for attribute in ("name", "key"):
+        places = [
+            (" ".join(str(getattr(one, attribute)).split()[:2]), (*place, "keys", n, attribute))
+            for n, one in enumerate(fleet.approvers.keys)
+        ]
+        yield from _twice(f"approver's {attribute}", places, where)
+    for n, one in enumerate(fleet.approvers.keys):
+        if not one.key.startswith("ssh-ed25519 "):
+            yield Finding("error", where((*place, "keys", n, "key")), "an approval is signed with an Ed25519 key")
+    if fleet.approvers.count > len(fleet.approvers.keys):
+        found = f"{fleet.approvers.count} must approve, and only {len(fleet.approvers.keys)} are named"
+        yield Finding("error", where((*place, "count")), found)

@@ -45,9 +45,13 @@ def _ssh_key(text: str) -> str:
     return text
 
 
+class PlainSecret(ValueError):
+    """A value stands where only the reference to one may."""
+
+
 def _reference(text: str) -> str:
     if not re.fullmatch(r"(env|file):\S.*", text):
-        raise ValueError("a secret is given by reference: 'env:NAME' or 'file:path', never as a value")
+        raise PlainSecret("a secret is given by reference: 'env:NAME' or 'file:path', never as a value")
     return text
 
 
@@ -188,6 +192,21 @@ class Dedicated(Value):
     ssh_port: Annotated[int, Field(ge=1, le=65_535)] = 22
 
 
+class Approver(Value):
+    """Somebody who may approve what an operator is about to do, by the SSH key that signs the approval."""
+
+    name: Text
+    key: SshKey
+
+
+class Approvers(Value):
+    """How many others must approve a plan, who they are, and whether an operator may go alone in an emergency."""
+
+    count: Annotated[int, Field(ge=1)]
+    keys: Annotated[tuple[Approver, ...], Field(min_length=1)]
+    break_glass: bool = False
+
+
 class Lab(Value):
     """The loopback range that a lab of this environment runs in."""
 
@@ -211,6 +230,7 @@ class Fleet(Value):
     clusters: tuple[Cluster, ...] = ()
     hetzner: Hetzner | None = None
     dedicated: tuple[Dedicated, ...] = ()
+    approvers: Approvers | None = None
     lab: Lab | None = None
 
     @property

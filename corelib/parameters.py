@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from .contradictions import contradictions
 from .errors import BadInput
-from .fleet import Fleet
+from .fleet import Fleet, PlainSecret
 from .report import Finding, Report
 
 Location = tuple[str | int, ...]
@@ -38,14 +38,18 @@ _WORDS = {  # pydantic's kinds of error, in the words of a YAML file
 
 
 class ParametersError(BadInput):
-    """The parameters file is wrong; `report` holds every finding, with file and line."""
+    """The parameters file is wrong; `report` holds every finding, with file and line.
 
-    def __init__(self, source: str, report: Report) -> None:
+    `secrets` are the values that stand where only a reference may: no message shows them.
+    """
+
+    def __init__(self, source: str, report: Report, secrets: tuple[str, ...] = ()) -> None:
         errors = report.errors
         count = f"{len(errors)} problem{'s' if len(errors) > 1 else ''}"
         found = "\n".join([f"{count}; nothing was done.", *(f"  {finding}" for finding in errors)])
         super().__init__(f"reading {source}", found)
         self.report = report
+        self.secrets = secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,10 @@ def _finding(error: Any, document: _Document) -> Finding:
     if kind == "missing":
         return document.error(location[:-1], f"the key {last!r} is missing{_in(location[:-1])}")
     path = _path(location)
+    if kind == "value_error" and isinstance(error["ctx"]["error"], PlainSecret):
+        value = str(error["input"])
+        document.secrets.append(value)
+        return document.error(location, f"{path}: {error['ctx']['error']}; found {len(value)} characters of something")
     if kind == "value_error":
         return document.error(location, f"{path}: {error['ctx']['error']}; found {_show(error['input'])}")
     message = _WORDS.get(kind) or error["msg"].removeprefix("Input ").replace("should", "must")
@@ -163,6 +171,7 @@ class _Document:
         self.source = source
         self.lines = text.splitlines()
         self.findings: list[Finding] = []
+        self.secrets: list[str] = []
         self._places: dict[Location, int] = {(): 1}
         self._nodes = 0
         self._scalars: list[tuple[Location, yaml.Mark]] = []
@@ -196,7 +205,7 @@ class _Document:
         """Raise ParametersError if there is an error by now."""
         report = Report.of(sorted(self.findings, key=_by_line))
         if not report.ok:
-            raise ParametersError(self.source, report)
+            raise ParametersError(self.source, report, tuple(self.secrets))
 
     def examples(self) -> Iterator[Example]:
         """The values whose line is marked `# example`."""

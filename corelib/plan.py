@@ -127,17 +127,27 @@ class Approval:
 class Progress:
     """One event of an apply: a step begins, waits for something, is done, or has failed.
 
-    `facts` is plain JSON data worth keeping as evidence (request ids, addresses, exit codes).
+    `facts` is plain JSON data worth keeping as evidence (request ids, addresses, exit codes). `tidying` marks what
+    only cleans up behind a step: that may begin also when nothing else may.
     """
 
     target: str
     phase: Literal["begin", "wait", "done", "failed"]
     detail: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
+    tidying: bool = False
+
+
+class Halt(Exception):
+    """Raised by a watch at a `begin`: neither that step nor any other may begin any more, for this cause."""
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
 
 
 Watch = Callable[[Progress], None]
-"""Told of every event, from any thread. It journals: if it raises on `begin`, that step must not start."""
+"""Told of every event, from any thread. It journals; if it raises Halt at a `begin`, nothing new may start."""
 
 
 def approve(plan: Plan, at: datetime, by: str) -> Approval:

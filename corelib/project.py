@@ -54,3 +54,11 @@ def find(start: Path | None = None) -> Project:
         f"no folder with runbooks/ and parameters/ at or above {here}",
         "change into the project, or set RUNBOOKS_ROOT",
     )
+
+
+def find_or_here() -> Project:
+    """The project around the working folder; outside of one, the folder itself."""
+    try:
+        return find()
+    except BadInput:
+        return Project(Path.cwd())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +25,7 @@ from azure.mgmt.resource.resources import ResourceManagementClient
 from ..errors import Refused, RunbookError, ServiceFailed, TimedOut, Unreachable
 from ..fleet import Azure
 
+_WHO = ("tid", "oid", "appid", "upn", "unique_name")  # tenant, object, application, and a person's names
 POLL = 5  # seconds between two polls where Azure says nothing else; the SDK's own default is 30
 
 # The chain tells every failed link in its log, at length; the one sentence of `told` is what an operator needs.
@@ -63,6 +66,23 @@ def connect(account: Azure, *, endpoint: str | None, verify: str | None, credent
         NetworkManagementClient(credential, account.subscription, **common),
         ComputeManagementClient(credential, account.subscription, **common),
     )
+
+
+def identity(credential: TokenCredential, endpoint: str) -> dict[str, str]:
+    """Who a credential is, from the claims of its token (Microsoft identity platform: access token claims).
+
+    Only names are taken, never the token. Empty values are left out; a token that is not a JWT tells nothing.
+    Raises LoginFailed.
+    """
+    with told("logging in to Azure"):
+        token = credential.get_token(f"{endpoint}/.default").token
+    try:
+        middle = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(middle + "=" * (-len(middle) % 4)))
+    except (IndexError, ValueError):
+        return {"kind": type(credential).__name__}
+    named = {name: str(claims[name]) for name in _WHO if claims.get(name)}
+    return {"kind": type(credential).__name__, **named}
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """Carrying out a plan: idempotent PUTs, as parallel as the graph of what needs what allows.
 
 A step begins only when `watch` has taken its `begin`, and all that it comes after is done. What fails stops what
-depends on it; the rest is finished. The first interruption starts nothing new and lets work under way finish, the
-second stops at once.
+depends on it; the rest is finished. A watch that raises Halt at a `begin` ends it all: what is under way is finished,
+and nothing new begins.
 """
 
 from __future__ import annotations
@@ -51,23 +51,13 @@ def _walk(graph: Mapping[str, set[str]], one: Callable[[str], None], workers: in
     order.prepare()
     failed: dict[str, str] = {}
     running: dict[Future[None], str] = {}
-    stopping = False
-    with ThreadPoolExecutor(max_workers=workers) as pool:
+    with ThreadPoolExecutor(max_workers=workers) as pool:  # its end waits for what is under way
         while order.is_active():
-            try:
-                ready = () if stopping else order.get_ready()
-                running |= {pool.submit(one, target): target for target in ready}
-                if not running:
-                    break  # what is left needs what failed
-                for future in wait(running, timeout=0.5, return_when=FIRST_COMPLETED).done:
-                    _settle(future, running.pop(future), order, failed)
-            except KeyboardInterrupt:
-                if stopping:
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    raise
-                stopping = True
-    if stopping:
-        raise KeyboardInterrupt
+            running |= {pool.submit(one, target): target for target in order.get_ready()}
+            if not running:
+                break  # what is left needs what failed
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                _settle(future, running.pop(future), order, failed)
     return failed
 
 

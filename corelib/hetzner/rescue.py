@@ -31,7 +31,7 @@ def boot(job: Job, key: KeyPair) -> Login:
 
 def tidy(job: Job, key: KeyPair) -> None:
     """Disarm a rescue system that is still armed, and delete our key, and only ours, from Robot."""
-    with job.stages.stage("tidied") as stage:
+    with job.stages.stage("tidied", tidying=True) as stage:
         if job.robot.rescue(job.host.server).active:
             job.robot.disarm_rescue(job.host.server)
             stage.say("the rescue system was still armed: disarmed")

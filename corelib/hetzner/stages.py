@@ -52,10 +52,10 @@ class Stages:
     watch: Watch
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[Stage]:
+    def stage(self, name: str, *, tidying: bool = False) -> Iterator[Stage]:
         """One state, to be reached in a `with`: if the watch refuses its beginning, nothing of it is done."""
         stage = Stage(f"{self.host}/{name}", self.watch)
-        self.watch(Progress(stage.target, "begin"))
+        self.watch(Progress(stage.target, "begin", tidying=tidying))
         try:
             yield stage
         except BaseException as error:

@@ -11,6 +11,8 @@ from ..errors import BadInput
 FILE = "RUNBOOKS_PARAMETERS"  # set by `runbooks run`: the parameters file
 RUN_ID = "RUNBOOKS_RUN_ID"  # set by `runbooks run`: the record that the run shall write
 
+STOP = "RUNBOOKS_STOP"  # set by `runbooks run`: a file that says, once it is there, that nothing new shall begin
+
 _FLAGS = ("-f", "--parameters_file")
 
 

@@ -1,5 +1,8 @@
 """The journal of one run: JSON lines, appended, fsynced, each with the digest of the line before.
 
+Every entry has `n`, `time` (UTC), `up` (seconds since the journal was opened, by a clock that nobody sets back),
+`kind`, its facts, and `previous` (SHA-256 of the line before, its line break included).
+
 The writer holds an exclusive `flock` on the file for as long as its process lives: whoever can lock it knows that
 nobody writes it any more, however that process ended (flock(2): the kernel releases it with the last descriptor).
 """
@@ -11,16 +14,19 @@ import hashlib
 import json
 import os
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..errors import RunbookError
+from ..errors import Refused, RunbookError
 
 NAME = "journal.jsonl"
 Entry = dict[str, Any]
-Redact = Callable[[str], str]
+Redact = Callable[[Any], Any]
+"""Plain data → plain data of the same shape, with every secret in its texts replaced."""
 
 
 class JournalError(RunbookError):
@@ -30,11 +36,12 @@ class JournalError(RunbookError):
 class Journal:
     """An open journal. `write` returns once the entry is on the disk; it may be called from any thread."""
 
-    def __init__(self, folder: Path, redact: Redact = str) -> None:
+    def __init__(self, folder: Path, redact: Redact = lambda data: data) -> None:
         """Make `folder`, which must not exist yet, and the journal in it. Raises JournalError."""
         self.folder = folder
         self._redact = redact
         self._lock = threading.Lock()
+        self._opened = time.monotonic()
         self._count = 0
         self._previous = ""
         try:
@@ -50,13 +57,19 @@ class Journal:
     def write(self, kind: str, **facts: Any) -> Entry:
         """Append one entry: its number, time (UTC), kind and facts. Raises JournalError."""
         with self._lock:
-            now = datetime.now(UTC).isoformat(timespec="microseconds")
-            entry = {"n": self._count, "time": now, "kind": kind, **facts, "previous": self._previous}
-            line = self._redact(json.dumps(entry, ensure_ascii=False, default=str)).encode() + b"\n"
+            up = round(time.monotonic() - self._opened, 6)
+            entry = {"n": self._count, "time": _now(), "up": up, "kind": kind}
+            # Redacted as data, never as a line: a marker in the place of half a line would break the JSON.
+            clean = self._redact(json.loads(json.dumps(facts, default=str)))
+            entry |= {name: value for name, value in clean.items() if name not in entry}
+            line = _line(entry | {"previous": self._previous})
+            size = os.fstat(self._file).st_size
             try:
-                _write_all(self._file, line)
+                write_all(self._file, line)
                 os.fsync(self._file)
             except OSError as problem:
+                with suppress(OSError):  # half a line on a full disk must not stand before the next one
+                    os.ftruncate(self._file, size)
                 raise _unwritable(self.folder, problem) from problem
             self._count += 1
             self._previous = hashlib.sha256(line).hexdigest()
@@ -77,6 +90,37 @@ class Journal:
         os.close(self._file)
 
 
+class Reopened(Journal):
+    """The journal of a run whose process is gone, opened to be closed properly.
+
+    A last line that a crash cut off is taken off; `cut` is how many bytes that were, and `torn` their SHA-256.
+    Raises Refused while the process that writes it lives, JournalError if it cannot be opened.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._redact = lambda data: data
+        self._lock = threading.Lock()
+        self._opened = time.monotonic()
+        try:
+            self._file = os.open(folder / NAME, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._file)
+            raise Refused(
+                f"closing the record {folder.name}", "it is still being written", "wait for its end"
+            ) from None
+        except OSError as problem:
+            raise _unwritable(folder, problem) from problem
+        content = (folder / NAME).read_bytes()
+        whole, _, rest = content.rpartition(b"\n")
+        lines = whole.split(b"\n") if whole else []
+        self.cut, self.torn = len(rest), hashlib.sha256(rest).hexdigest() if rest else ""
+        os.ftruncate(self._file, len(content) - len(rest))
+        self._count = len(lines)
+        self._previous = hashlib.sha256(lines[-1] + b"\n").hexdigest() if lines else ""
+
+
 def read(folder: Path) -> list[Entry]:
     """The entries of a run, oldest first; a last line cut off by a crash is left out. Raises JournalError."""
     try:
@@ -85,9 +129,31 @@ def read(folder: Path) -> list[Entry]:
         raise JournalError(f"reading the journal of {folder.name}", str(problem)) from None
     try:
         # What follows the last line break is empty, or the beginning of a line that was never completed.
-        return [json.loads(line) for line in lines[:-1]]
+        entries = [json.loads(line) for line in lines[:-1]]
+        if not all(isinstance(entry, dict) and "kind" in entry for entry in entries):
+            raise ValueError("it is JSON, and no entry")  # noqa: TRY301 - the same to the reader
+        return entries  # noqa: TRY300
     except ValueError as problem:
         raise JournalError(f"reading the journal of {folder.name}", f"a line is not JSON: {problem}") from None
+
+
+def salvage(folder: Path) -> tuple[list[Entry], bool]:
+    """The entries that can be read, and whether there are lines that cannot."""
+    try:
+        return read(folder), False
+    except JournalError:
+        pass
+    try:
+        lines = (folder / NAME).read_bytes().split(b"\n")[:-1]
+    except OSError:
+        return [], True
+    entries = []
+    for line in lines:
+        with suppress(ValueError):
+            entry = json.loads(line)
+            if isinstance(entry, dict) and "kind" in entry:
+                entries.append(entry)
+    return entries, True
 
 
 def live(folder: Path) -> bool:
@@ -102,7 +168,16 @@ def live(folder: Path) -> bool:
     return False
 
 
-def _write_all(file: int, data: bytes) -> None:
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def _line(entry: Entry) -> bytes:
+    return json.dumps(entry, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
+
+
+def write_all(file: int, data: bytes) -> None:
+    """Write every byte, however the system cuts it. Raises OSError."""
     while data:
         data = data[os.write(file, data) :]
 

@@ -1,17 +1,38 @@
-"""Plans that were shown, and their approvals, kept between runs so that an interrupted apply can be resumed."""
+"""Plans that were shown, and their approvals, kept between runs so that an interrupted apply can be resumed.
+
+`state/<environment>/plans/<digest>.json` is a plan as it was shown and when it was first applied;
+`<digest>.<key>.approval` beside it is somebody's signed approval of exactly that plan, to be carried by any means.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..errors import BadInput
-from ..plan import Approval, Plan, approve
+from ..errors import BadInput, Refused
+from ..fleet import Approvers
+from ..plan import APPROVAL_LIFETIME, Approval, Plan, approve
+from ..project import Project
+
+if TYPE_CHECKING:
+    from ..record.signing import Key
+
+_SKEW = timedelta(minutes=5)  # how far two people's clocks may differ
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """An approval by somebody else: who, when (UTC), with which key, and from which machine's account."""
+
+    name: str
+    at: datetime
+    fingerprint: str
+    account: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +44,7 @@ class Approvals:
     def remember(self, plan: Plan) -> None:
         """Keep a plan that is about to be shown; an approval that it already has stays."""
         if not self._path(plan.digest).exists():
-            self._write(plan.digest, _as_dict(plan))
+            self._write(f"{plan.digest}.json", json.dumps(_as_dict(plan), indent=1, sort_keys=True))
 
     def approval(self, digest: str, plan: Plan, by: str, now: datetime) -> Approval:
         """The approval named by `digest`: the one on file, else a new one of the plan that was shown under it.
@@ -33,26 +54,94 @@ class Approvals:
         if digest == plan.digest:
             self.remember(plan)
         try:
-            stored: dict[str, Any] = json.loads(self._path(digest).read_text())
+            stored = self.shown(digest)
         except FileNotFoundError:
             remedy = f"look at the plan, and approve {plan.digest} if it is what you want"
             raise BadInput(f"applying {plan.runbook}", f"no plan {digest} was ever shown here", remedy) from None
         if "at" not in stored:
             stored |= {"at": now.isoformat(), "by": by}
-            self._write(digest, stored)
+            self._write(f"{digest}.json", json.dumps(stored, indent=1, sort_keys=True))
         at = datetime.fromisoformat(stored["at"]).astimezone(UTC)
         return Approval(digest, at, stored["by"], stored["target"], stored["code"], frozenset(stored["steps"]))
+
+    def shown(self, digest: str) -> dict[str, Any]:
+        """A plan as it was shown. Raises FileNotFoundError."""
+        content: dict[str, Any] = json.loads(self._path(digest).read_text())
+        return content
+
+    def sign(self, digest: str, key: Key, by: str, now: datetime) -> Path:
+        """Approve a plan that was shown here, with a key; returns the file that says so."""
+        from ..record import signing  # noqa: PLC0415 - takes 0.3 s to load
+
+        shown = self.shown(digest)
+        covered = {name: shown[name] for name in ("runbook", "environment", "target", "code", "steps")}
+        statement = json.dumps({"approves": digest, **covered, "by": by, "at": now.isoformat()}, sort_keys=True)
+        signature = key.sign(statement.encode(), signing.APPROVAL).decode()
+        name = f"{digest}.{key.fingerprint[7:19].replace('/', '_')}.approval"
+        self._write(name, json.dumps({"statement": statement, "signature": signature}, indent=1))
+        return self.folder / name
+
+    def of_others(self, plan: str, approvers: Approvers, operator: str, own_key: str, now: datetime) -> list[Others]:
+        """The approvals that count: by a key that is allowed, not the operator's, of this plan, at most 24 h old.
+
+        Raises Refused for a file that claims to be one of them and is not, with the reason.
+        """
+        found: dict[str, Others] = {}
+        for file in sorted(self.folder.glob(f"{plan}.*.approval")):
+            one = _checked(file, plan, approvers)
+            if one.fingerprint == own_key or one.account == operator:
+                doing, remedy = f"reading {file.name}", "ask somebody else"
+                raise Refused(doing, f"{one.name} approved, and is the operator of this run ({operator})", remedy)
+            if now - APPROVAL_LIFETIME <= one.at <= now + _SKEW:
+                found[one.name] = one
+        return list(found.values())
 
     def _path(self, digest: str) -> Path:
         return self.folder / f"{digest}.json"
 
-    def _write(self, digest: str, content: Mapping[str, Any]) -> None:
+    def _write(self, name: str, content: str) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        draft = self.folder / f".{digest}.{os.getpid()}"
-        draft.write_text(json.dumps(content, indent=1, sort_keys=True))
-        draft.replace(self._path(digest))
+        draft = self.folder / f".{name}.{os.getpid()}"
+        draft.write_text(content)
+        draft.replace(self.folder / name)
+
+
+def shown_in(at: Project, digest: str) -> Iterator[Approvals]:
+    """The environments of this project in which a plan of that digest was shown."""
+    for file in sorted((at.root / "state").glob(f"*/plans/{digest}.json")):
+        yield Approvals(file.parent)
+
+
+def _checked(file: Path, plan: str, approvers: Approvers) -> Others:
+    from ..record import signing  # noqa: PLC0415 - takes 0.3 s to load
+
+    doing = f"reading the approval {file.name}"
+    try:
+        content = json.loads(file.read_text())
+        statement, armour = str(content["statement"]), str(content["signature"])
+        signature = signing.check(statement.encode(), armour.encode(), signing.APPROVAL)
+        said: Mapping[str, Any] = json.loads(statement)
+        at, approves, account = datetime.fromisoformat(said["at"]), said["approves"], str(said["by"])
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise Refused(doing, f"it is none: {problem!r}", "remove it, and let it be given again") from None
+    if signature is None or not signature.good:
+        raise Refused(doing, "its signature is not one of what it says", "remove it, and let it be given again")
+    names = [one.name for one in approvers.keys if signing.same_key(one.key, signature.public)]
+    if not names:
+        found = f"the key {signature.fingerprint} is not among fleet.approvers.keys"
+        raise Refused(doing, found, "remove it, and ask somebody who is")
+    if approves != plan:
+        raise Refused(doing, f"it approves {approves}", "remove it, and let it be given again")
+    return Others(names[0], at, signature.fingerprint, account)
 
 
 def _as_dict(plan: Plan) -> dict[str, Any]:
     covered = approve(plan, datetime.now(UTC), "")
-    return {"runbook": plan.runbook, "target": dict(plan.target), "code": plan.code, "steps": sorted(covered.steps)}
+    return {
+        "runbook": plan.runbook,
+        "environment": plan.environment,
+        "target": dict(plan.target),
+        "code": plan.code,
+        "steps": sorted(covered.steps),
+        "shown": [f"{step.action} {step.target}: {step.what}" for step in plan.pending],
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -11,19 +12,24 @@ from typing import Any
 
 from ..errors import Refused, ServiceFailed
 from ..plan import Plan, Step, examples, permit
-from ..record.lock import exclusive
+from ..record.lock import Hold, exclusive
 from ..record.origin import operator
 from ..views import Note, Page, View
 from ..views.plan import count, count_done
 from ..views.plan import plan as show_plan
 from .approvals import Approvals
+from .brake import Brake
+from .pulse import Pulse
 from .session import Session, Watcher
 
 
 class Changing(Session):
     """A session whose work is a plan; runbooks say how to make it and how to carry it out."""
 
-    inputs = ("environment", "fleet", "reason", "approved_plan", "consent")
+    inputs = (
+        *("environment", "fleet", "reason", "ticket"),
+        *("approved_plan", "consent", "break_glass", "force_unlock"),
+    )
 
     _shown: Plan | None = None
     _approved_here = ""  # the digest that was approved by typing into the form
@@ -58,7 +64,11 @@ class Changing(Session):
         with self._stage("apply") as stage:
             self.loaded  # noqa: B018 - a clear error before anything is asked
             digest = self._approved_here or self.given.approved_plan
-            with exclusive(self.project.state(self.loaded.fleet.environment), self.loaded.fleet.environment, *self._me):
+            environment = self.loaded.fleet.environment
+            state, overrule = self.project.state(environment), self.given.force_unlock
+            with exclusive(state, environment, *self._me, overrule) as hold:
+                if hold.overruled:
+                    self._journal.write("force-unlock", overruled=hold.overruled)
                 plan = self._make_plan()
                 if plan.empty:
                     stage.result = "no change"
@@ -71,13 +81,17 @@ class Changing(Session):
                     stage.result = "awaiting approval"
                     return Note(f"Nothing was changed: {plan.digest} awaits its approval.", "warn")
                 self._permit(plan, digest)
-                stage.result, stage.facts = "applied", self._apply(plan)
+                stage.result, stage.facts = "applied", self._apply(plan, digest, hold)
         return Page.of(Note(f"Applied: {count_done(plan)}.", "good"), self._results())
 
     def _examples(self, *apart_from: str) -> tuple[Step, ...]:
         """On a real target, a blocked step for each example value that this runbook would use."""
         marked = [(example.path, example.where) for example in self.loaded.examples]
         return examples(marked, apart_from=apart_from) if self.loaded.fleet.target == "real" else ()
+
+    def _identify(self, provider: str, who: Mapping[str, str]) -> None:
+        """Journal as whom this run acts at a provider; what is secret of that is hidden there as everywhere."""
+        self._journal.write("identity", provider=provider, identity=dict(who))
 
     @property
     def _approvals(self) -> Approvals:
@@ -91,15 +105,43 @@ class Changing(Session):
         now, consent = datetime.now(UTC), (*self.given.consent, *self._consent_here)
         approval = self._approvals.approval(digest, plan, operator(), now)
         permit(plan, approval, now, consent)
+        self._permit_by_others(digest, now)
         facts = {"plan": digest, "by": approval.by, "at": approval.at.isoformat(), "consent": list(consent)}
         self._journal.write("approval", **facts)
 
-    def _apply(self, plan: Plan) -> Mapping[str, Any]:
-        watch = self._watch(f"{self.name} in {plan.environment}")
-        try:
-            facts = self._carry_out(plan, watch)
-        finally:
-            watch.close()
+    def _permit_by_others(self, digest: str, now: datetime) -> None:
+        """Where the environment asks for approvals by others: enough of them, or an emergency that is allowed."""
+        asked = self.loaded.fleet.approvers
+        doing = f"applying {digest} in {self.loaded.fleet.environment}"
+        if asked is None:
+            if self.given.break_glass:
+                found = "break_glass was given, and this environment asks for nobody's approval but yours"
+                raise Refused(doing, found, "leave it out: it would stand in the record as an emergency")
+            return
+        if self.given.break_glass:
+            if not asked.break_glass:
+                raise Refused(doing, "break_glass is not allowed here (fleet.approvers)", _ask(digest))
+            self._journal.write("break-glass", plan=digest, reason=self.given.break_glass)
+            return
+        if self._key is None:
+            found = "others have to approve, and an unsigned run cannot show that its operator is not one of them"
+            raise Refused(doing, found, "set RUNBOOKS_SIGNING_KEY to your own SSH key")
+        given = self._approvals.of_others(digest, asked, operator(), self._key.fingerprint, now)
+        if len(given) < asked.count:
+            names = ", ".join(one.name for one in given) or "nobody"
+            raise Refused(doing, f"{asked.count} others have to approve it, so far: {names}", _ask(digest))
+        for one in given:
+            facts = {"plan": digest, "by": one.name, "at": one.at.isoformat(), "key": one.fingerprint}
+            self._journal.write("approval", **facts)
+
+    def _apply(self, plan: Plan, digest: str, hold: Hold) -> Mapping[str, Any]:
+        with Pulse() as pulse:
+            brake = Brake(self._journal, hold, lambda: self._permit(self._make_plan(), digest), pulse)
+            watch = self._watch(f"{self.name} in {plan.environment}", brake.may_begin)
+            try:
+                facts = brake.run(lambda: self._carry_out(plan, watch))
+            finally:
+                watch.close()
         left = self._make_plan()
         if not left.empty:
             # What was done is believed only when a fresh look finds nothing more to do.
@@ -128,15 +170,30 @@ class Changing(Session):
         )
 
     def _keep(self, name: str, content: object) -> Path:
-        """Keep an artefact beside the journal, secrets hidden."""
-        path = self._journal.folder / name
-        path.write_text(self.redactor.text(json.dumps(content, indent=1, sort_keys=True, default=str)) + "\n")
+        """Keep an artefact beside the journal, secrets hidden, and the real one's digest in the journal."""
+        path, real = self._journal.folder / name, json.loads(json.dumps(content, default=str))
+        kept = _as_text(self.redactor.data(real))
+        path.write_text(kept)
+        digests = {"sha256": _sha256(kept), "sha256_unredacted": _sha256(_as_text(real))}
+        self._journal.write("artefact", name=name, **digests)
         return path
 
     def _next(self, result: str) -> str:
         if result == "awaiting approval" and self._shown is not None:
             return f"Nothing was changed. Next: approve {self._shown.digest}, or leave it."
         return ""
+
+
+def _ask(digest: str) -> str:
+    return f"ask for: runbooks approve {digest}"
+
+
+def _as_text(content: object) -> str:
+    return json.dumps(content, indent=1, sort_keys=True) + "\n"
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _cannot(plan: Plan) -> Refused:

@@ -72,7 +72,10 @@ def play(act: Act, at: Project, before: list[Record], say: Say) -> Record:
     settings: dict[str, object] = {"reason": "demo"}
     if act.approved:
         settings |= _approval(before[-1], at)
-    done = launch(act.name, at.parameters("lab"), settings, at, say)
+    launched = launch(act.name, at.parameters("lab"), settings, at, say)
+    if launched.interrupted:
+        raise KeyboardInterrupt
+    done = launched.record
     if done.outcome != act.outcome:
         doing, found = f"the demo's {act.name}", f"it ended as {done.outcome!r}, expected {act.outcome!r}"
         raise ServiceFailed(doing, found, f"read {done.path}")

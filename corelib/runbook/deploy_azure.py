@@ -61,4 +61,6 @@ class DeployAzure(Changing):
         if azure is None:
             raise BadInput("planning deploy-azure", "the parameters have no fleet.azure", "add tenant and subscription")
         endpoint, ca = self.targets.azure()
-        return client.connect(azure, endpoint=endpoint, verify=ca, credential=client.credential_of(azure.credential))
+        credential = client.credential_of(azure.credential)
+        self._identify("azure", client.identity(credential, ARM))
+        return client.connect(azure, endpoint=endpoint, verify=ca, credential=credential)

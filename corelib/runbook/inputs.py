@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ import yaml
 from .. import parameters
 from ..errors import BadInput, Refused
 from ..kernel.frontend import FrontEnd
+from ..kernel.redaction import Redactor
 from ..parameters import Parameters
 from ..project import Project
 from ..views import Note, Page, Table, View
@@ -30,17 +31,20 @@ class Inputs:
     environment: Any
     fleet: Any
     reason: str
+    ticket: str
     approved_plan: str
     consent: tuple[str, ...]
+    break_glass: str
+    force_unlock: str
 
 
 def gather(names: Mapping[str, Any], front_end: FrontEnd, at: Project) -> Inputs:
     """Check the notebook's own parameters and find the file. Raises BadInput, all problems in one."""
     problems = []
     environment = names.get("environment")
-    reason, approved, consent = names.get("reason", ""), names.get("approved_plan", ""), names.get("consent", [])
-    if not isinstance(reason, str):
-        problems.append(f"reason: must be text; found {reason!r}")
+    approved, consent = names.get("approved_plan", ""), names.get("consent", [])
+    texts = {name: names.get(name, "") for name in ("reason", "ticket", "break_glass", "force_unlock")}
+    problems += [f"{name}: must be text; found {text!r}" for name, text in texts.items() if not isinstance(text, str)]
     if not isinstance(approved, str) or not re.fullmatch(r"(plan-[0-9a-f]{16})?", approved):
         problems.append(f"approved_plan: must be a plan's digest, 'plan-' and 16 hex digits; found {approved!r}")
     if not isinstance(consent, list) or not all(isinstance(text, str) for text in consent):
@@ -50,7 +54,7 @@ def gather(names: Mapping[str, Any], front_end: FrontEnd, at: Project) -> Inputs
     if problems:
         raise BadInput("reading the notebook's parameters", "\n".join(problems), "correct them; nothing was done")
     file = front_end.file or at.parameters(str(environment))
-    return Inputs(file, environment, names.get("fleet"), str(reason), str(approved), tuple(consent))
+    return Inputs(file, environment, names.get("fleet"), approved_plan=str(approved), consent=tuple(consent), **texts)
 
 
 def read(given: Inputs, at: Project) -> Parameters:
@@ -65,6 +69,45 @@ def read(given: Inputs, at: Project) -> Parameters:
             f"reading {loaded.source}", f"it was overridden: {override}", "the file is the authority: change it"
         )
     return loaded
+
+
+class SecretGiven(BadInput):
+    """A parameter holds a secret itself, instead of a reference to one; `secrets` are the values."""
+
+    def __init__(self, doing: str, found: str, remedy: str, secrets: tuple[str, ...]) -> None:
+        super().__init__(doing, found, remedy)
+        self.secrets = secrets
+
+
+def refuse_secrets(given: Mapping[str, Any]) -> None:
+    """Raise SecretGiven if a value looks like a secret by its form, at whatever depth."""
+    for name, value in given.items():
+        found = tuple(text for text in _texts(value) if Redactor().finds(text))
+        if found:
+            remedy = "name where it is kept (env:NAME, file:path), never the secret itself"
+            raise SecretGiven("reading the parameters", f"{name} holds what looks like a secret", remedy, found)
+
+
+def saved_already(error: SecretGiven, front_end: FrontEnd) -> BadInput:
+    """The same error, with what to do about the copies that were made before anything here could run."""
+    if front_end.name not in ("papermill", "jupyter"):
+        return error
+    found = f"{error.found}\nIt is saved already, in the notebook's parameters cell and its metadata"
+    return BadInput(
+        error.doing, found, f"replace that secret with a new one, delete the saved notebook; {error.remedy}"
+    )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _texts(key)
+            yield from _texts(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item)
 
 
 def environments(at: Project) -> list[str]:
@@ -83,7 +126,12 @@ def load(file: Path, at: Project) -> Parameters:
     except UnicodeDecodeError as problem:
         line = problem.object[: problem.start].count(b"\n") + 1
         raise BadInput(f"reading {name}", f"line {line} is not UTF-8", "save the file as UTF-8") from None
-    return parameters.load(text, name)
+    try:
+        return parameters.load(text, name)
+    except parameters.ParametersError as error:
+        if error.secrets:
+            raise SecretGiven(error.doing, error.found, "put references in their place", error.secrets) from None
+        raise
 
 
 def as_injected(file: Path) -> dict[str, Any]:
@@ -100,7 +148,7 @@ def summary(loaded: Parameters, given: Inputs, targets: Targets) -> View:
         ("target", f"{fleet.target}: {targets.description}"),
         ("parameters", f"{loaded.source} (SHA-256 {loaded.digest[:12]}…)"),
         ("release", f"{fleet.release.distribution} {fleet.release.channel} {fleet.release.version}"),
-        ("reason", given.reason or "none given"),
+        ("reason", " · ".join(text for text in (given.reason, given.ticket) if text) or "none given"),
     ]
     hosts = [(cluster.name, host.name, str(host.address)) for cluster in fleet.clusters for host in cluster.hosts]
     hosts += [(f"server {one.server}", one.name, str(one.address)) for one in fleet.dedicated]

@@ -84,6 +84,7 @@ class InstallHetzner(Changing):
     def _robot(self) -> Robot:
         user, password = self.targets.robot_login()
         endpoint, ca = self.targets.robot()
+        self._identify("robot", {"user": user})
         return Robot(endpoint, user, password, True if ca is None else ca)
 
     @cached_property

@@ -7,44 +7,59 @@ import secrets
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..errors import ServiceFailed
+from ..errors import RunbookError, ServiceFailed
 from ..kernel import frontend
 from ..project import Project
 from ..record import Record, read
-from ..record.journal import NAME, JournalError
-from ..record.listing import record
-from . import inputs
+from ..record.journal import JournalError, salvage
+from ..record.listing import find, record
+from . import drafts, filing, inputs
+from .interrupts import Interrupts
 
 Say = Callable[[str], None]
 
 
-def launch(name: str, file: Path, settings: Mapping[str, Any], at: Project, say: Say) -> Record:
-    """Run one runbook on a parameters file; returns its record. Raises BadInput before anything is written."""
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """A run that is over: its record, and whether somebody interrupted it (or tried to, at its end)."""
+
+    record: Record
+    interrupted: bool
+
+
+def launch(name: str, file: Path, settings: Mapping[str, Any], at: Project, say: Say) -> Launched:
+    """Run one runbook on a parameters file and file its notebook. Raises BadInput before anything is written.
+
+    The first Ctrl-C lets what is under way finish, the second stops at once; the record says so either way.
+    """
     inputs.load(file, at)
+    inputs.refuse_secrets(settings)
     run = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{name}-{secrets.token_hex(3)}"
-    draft = at.root / "records" / f".{run}.ipynb"
-    draft.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with _Follower(at.root, run, say):
-            _papermill(at.root / "runbooks" / f"{name}.ipynb", draft, file, settings, run)
-    finally:
-        # However it ended: what there is of the notebook belongs to the record.
-        folder = _folder(at.root, run)
-        if folder is not None and draft.exists():
-            draft.replace(folder / "notebook.ipynb")
-        elif folder is None:
-            draft.unlink(missing_ok=True)
+    draft, wish = drafts.path(at, run), drafts.wish(at, run)
+    with Interrupts(lambda: _pid(at.root, run), wish, say) as interrupts, _Follower(at.root, run, say):
+        _papermill(at.root / "runbooks" / f"{name}.ipynb", draft, file, settings, run)
+    folder = find(at.root, run)
     if folder is None:
-        raise ServiceFailed(
-            f"running {name}", "its kernel ended before it began a record", "look at the terminal above"
-        )
+        draft.unlink(missing_ok=True)
+        raise ServiceFailed(f"running {name}", "its kernel ended before it began a record", "look at the terminal")
+    _file(folder, draft, say)
     done = record(folder)
     say(f"{name}: {done.outcome}. Record: {folder.relative_to(at.root)}")
-    return done
+    return Launched(done, interrupts.count > 0)
+
+
+def _file(folder: Path, draft: Path, say: Say) -> None:
+    """File the notebook; what fails there is told, and hides nothing of what the run did."""
+    try:
+        filing.file(folder, draft.read_bytes())
+        draft.unlink()
+    except (RunbookError, OSError) as problem:
+        say(f"  ✘ The notebook was not filed and stays at {draft}: {problem}")
 
 
 def _papermill(notebook: Path, out: Path, file: Path, settings: Mapping[str, Any], run: str) -> None:
@@ -52,22 +67,32 @@ def _papermill(notebook: Path, out: Path, file: Path, settings: Mapping[str, Any
     # without it; no notebook of ours has a resource name that only it could check.
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # None: "not to be imported"
     import papermill  # noqa: PLC0415 - slow to load, and only after the line above
+    from nbclient.exceptions import DeadKernelError  # noqa: PLC0415
 
+    drafts.register(papermill.iorw.papermill_io)
     given = {**inputs.as_injected(file), **settings}
-    os.environ |= {frontend.FILE: str(file), frontend.RUN_ID: run}
+    os.environ |= {frontend.FILE: str(file), frontend.RUN_ID: run, frontend.STOP: str(out.with_suffix(".stop"))}
     try:
         papermill.execute_notebook(
             str(notebook),
-            str(out),
+            f"{drafts.SCHEME}{out}",
             given,
             progress_bar=False,
             cwd=str(notebook.parent.parent),
             extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # what it logs is not for operators; the journal is
         )
-    except papermill.PapermillExecutionError:
+    except (papermill.PapermillExecutionError, DeadKernelError):
         pass  # the journal says it, and better: papermill's own report is a traceback
     finally:
-        del os.environ[frontend.FILE], os.environ[frontend.RUN_ID]
+        for name in (frontend.FILE, frontend.RUN_ID, frontend.STOP):
+            del os.environ[name]
+
+
+def _pid(root: Path, run: str) -> int:
+    """The kernel's pid, from its journal; 0 while there is none."""
+    folder = find(root, run)
+    entries = salvage(folder)[0] if folder else []
+    return int(entries[0]["pid"]) if entries else 0
 
 
 class _Follower:
@@ -92,7 +117,7 @@ class _Follower:
             self._news()
 
     def _news(self) -> None:
-        folder = _folder(self._root, self._run)
+        folder = find(self._root, self._run)
         try:
             entries = read(folder) if folder else []
         except JournalError:
@@ -118,7 +143,3 @@ def _line(entry: Mapping[str, Any]) -> str:
         case {"kind": "error", "message": message}:
             return f"  ✘ {message}"
     return ""
-
-
-def _folder(root: Path, run: str) -> Path | None:
-    return next((found.parent for found in (root / "records").glob(f"*/{run}/{NAME}")), None)

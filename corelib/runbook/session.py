@@ -11,20 +11,23 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from .. import project, references
+from ..errors import RunbookError
 from ..kernel import frontend, guard, wire
+from ..kernel.cells import Cells
 from ..kernel.display import Live
 from ..kernel.redaction import Redactor
 from ..parameters import Parameters
-from ..plan import Progress
-from ..record import Journal, outcome, read
+from ..plan import Halt, Progress
+from ..record import Journal, ledger, notebook, outcome, read, seal
+from ..record.journal import JournalError
 from ..record.listing import UNFILED
 from ..record.origin import origin
 from ..views import Note, View
@@ -50,38 +53,47 @@ class Session:
     """One run. Notebooks call `begin`, `parameters`, what the runbook adds, and `finish`."""
 
     name: ClassVar[str]
-    inputs: ClassVar[tuple[str, ...]] = ("environment", "fleet", "reason")  # the names in the parameters cell
+    inputs: ClassVar[tuple[str, ...]] = ("environment", "fleet", "reason", "ticket")  # the names in the parameters cell
+
+    _current: ClassVar[Session | None] = None  # the run of this process; a kernel has one at a time
 
     def __init__(self, at: project.Project, front_end: frontend.FrontEnd) -> None:
         self.project = at
         self.front_end = front_end
-        self.redactor = Redactor()
         self.in_kernel = wire.in_kernel()
+        self._wire = wire.install() if self.in_kernel else None
+        self.redactor = self._wire.redactor if self._wire else Redactor()
+        self._key = seal.operators_key()
         self.given: Inputs
         self.targets: Targets
         self._loaded: Parameters | None = None
+        self._found: dict[str, Any] = {}  # what the environment's ledger said when this run was filed
         self._chosen = ""  # the environment chosen in the form, over the parameters cell's
         self._journal = self._start()
         self._ended = False
+        self._finishing = False
         self._error: BaseException | None = None
 
     @classmethod
     def begin(cls) -> Self:
         """Start the journal, and in a kernel the redaction and the guard; the first thing that a notebook does."""
-        run = cls(project.find(), frontend.detect())
+        if Session._current is not None:
+            Session._current.leave()
+        Session._current = run = cls(project.find(), frontend.detect())
         if run.in_kernel:
-            wire.install(run.redactor)
             guard.install(cls.inputs, run.refuse_injected)
             run._watch_cells()
-        atexit.register(run._leave)
+        atexit.register(run.leave)
         return run
 
     def parameters(self, names: Mapping[str, Any]) -> Any:
         """Read and check the parameters file; `names` are the notebook's variables."""
         with self._stage("parameters"):
             names = {**names, "environment": self._chosen} if self._chosen else names
-            self.given = inputs.gather(names, self.front_end, self.project)
-            self._loaded = loaded = inputs.read(self.given, self.project)
+            with self._told_of_secrets():
+                inputs.refuse_secrets({name: names.get(name) for name in self.inputs})
+                self.given = inputs.gather(names, self.front_end, self.project)
+                self._loaded = loaded = inputs.read(self.given, self.project)
             self._file_under(loaded.fleet.environment)
             self._journal.write("parameters", **self._parameter_facts())
             self.targets = Targets.of(loaded.fleet, self.project.root, self.secret)
@@ -89,14 +101,25 @@ class Session:
         return self._with_choice(shown) if self.front_end.interactive else shown
 
     def finish(self) -> View:
-        """End the run; shows its outcome and where its record is."""
-        if not self._ended:
-            self._end(complete=True)
-        result = outcome(read(self._journal.folder), live=False)
+        """End the run; shows its outcome and where its record is. In a kernel this cell is its last."""
+        result = outcome([*read(self._journal.folder), {"kind": "end", "complete": True}], live=False)
         where = _shorten(self._journal.folder, self.project.root)
+        sealed = f"signed by {self._key.fingerprint}" if self._key else "unsigned: RUNBOOKS_SIGNING_KEY names no key"
+        self._finishing = True
+        if not self.in_kernel:
+            self.before_idle()
         tone = _TONES.get(result, "bad")
         words = f"{self.name}: {result}. {self._next(result)}".strip()
-        return Note(f"{words}\nRecord: {where}", tone)
+        return Note(f"{words}\nRecord: {where} ({sealed})", tone)
+
+    def cell_log(self, number: int) -> Path:
+        """What the wire asks: where the whole output of a cell goes that is too long to be shown."""
+        return self._journal.folder / f"output-{number}.log"
+
+    def before_idle(self) -> None:
+        """What the wire calls when a cell is done and journaled; after the last one the record is sealed."""
+        if self._finishing and not self._ended:
+            self._end(complete=True)
 
     def __repr__(self) -> str:
         return f"{self.name} began: run {self._journal.folder.name}. From here on secrets are hidden in every output."
@@ -119,7 +142,19 @@ class Session:
         file = self.front_end.file
         self._journal.write("refused", what="injected parameters", problem=problem)
         if file is not None:
-            inputs.load(file, self.project)
+            with self._told_of_secrets():
+                inputs.load(file, self.project)
+
+    @contextmanager
+    def _told_of_secrets(self) -> Iterator[None]:
+        """A secret that was given as a plain parameter is hidden from here on, and where it stands already is said."""
+        try:
+            yield
+        except inputs.SecretGiven as error:
+            for value in error.secrets:
+                self.redactor.add(value)
+            self._journal.write("secret-given", front_end=self.front_end.name, count=len(error.secrets))
+            raise inputs.saved_already(error, self.front_end) from None
 
     def _with_choice(self, shown: View) -> Any:
         from ..views.forms import WithForm, environments  # noqa: PLC0415 - widgets load only where they can be used
@@ -142,6 +177,7 @@ class Session:
         stage = Stage(name)
         self._journal.write("stage", stage=name)
         try:
+            _stop_if_wished()
             yield stage
         except BaseException as error:
             self._error = error
@@ -150,8 +186,8 @@ class Session:
             raise
         self._journal.write("result", stage=name, result=stage.result, **(stage.facts or {}))
 
-    def _watch(self, title: str) -> Watcher:
-        return Watcher(self._journal, Live(shown=self.in_kernel), title)
+    def _watch(self, title: str, may_begin: Callable[[], None]) -> Watcher:
+        return Watcher(self._journal, Live(shown=self.in_kernel), title, may_begin)
 
     def _live(self, view: View) -> None:
         """Show a view from within a cell that will not return one."""
@@ -161,8 +197,18 @@ class Session:
         started = datetime.now(UTC)
         given = os.environ.pop(frontend.RUN_ID, "")
         run = given or f"{started:%Y%m%dT%H%M%SZ}-{self.name}-{secrets.token_hex(3)}"
-        journal = Journal(self.project.root / "records" / UNFILED / run, self.redactor.text)
-        journal.write("start", runbook=self.name, front_end=self.front_end.name, **origin(self.project.root), **facts)
+        journal = Journal(self.project.root / "records" / UNFILED / run, self.redactor.data)
+        journal.write(
+            "start",
+            runbook=self.name,
+            front_end=self.front_end.name,
+            signer=self._key.fingerprint if self._key else "",
+            notebook=_outline(self.project.root / "runbooks" / f"{self.name}.ipynb"),
+            **origin(self.project.root),
+            **facts,
+        )
+        if self._wire is not None:
+            self._wire.listen(self, Cells(journal.write, lambda: self.redactor.count), wire.executing())
         return journal
 
     def _reopen(self) -> None:
@@ -170,15 +216,21 @@ class Session:
         if self._ended:
             before = self._journal.folder.name
             self._journal = self._start(continues=before)
-            self._ended = False
+            self._ended = self._finishing = False
             if self._loaded is not None:
                 self._file_under(self._loaded.fleet.environment)
                 self._journal.write("parameters", **self._parameter_facts())
 
     def _file_under(self, environment: str) -> None:
-        folder = self.project.records(environment) / self._journal.folder.name
-        if folder != self._journal.folder:
-            self._journal.move(folder)
+        """Move the run's folder to its environment's, and say so in that environment's ledger."""
+        before, folder = self._journal.folder, self.project.records(environment) / self._journal.folder.name
+        if folder == before:
+            return
+        self._found = {"ledger": ledger.head(folder.parent), "previous_record": ledger.newest_sealed(folder.parent)}
+        self._journal.move(folder)
+        if before.parent.name != UNFILED:
+            ledger.append(before.parent, "moved", folder.name, to=environment)
+        ledger.append(folder.parent, "begun", folder.name, runbook=self.name)
 
     def _parameter_facts(self) -> dict[str, Any]:
         loaded, given = self.loaded, self.given
@@ -188,20 +240,24 @@ class Session:
             "digest": loaded.digest,
             "target": loaded.fleet.target,
             "reason": given.reason,
+            "ticket": given.ticket,
+            **self._found,
             "approved_plan": given.approved_plan,
             "consent": list(given.consent),
             "fleet": loaded.fleet.model_dump(mode="json"),
         }
 
     def _end(self, *, complete: bool) -> None:
-        self._journal.write("end", complete=complete, redactions=self.redactor.count)
-        self._journal.close()
         self._ended = True
+        if self._wire is not None:
+            self._wire.deaf()
+        seal.close(self._journal, self._key, complete=complete, redactions=self.redactor.count)
 
-    def _leave(self) -> None:
-        """The kernel goes; the run did not reach its last cell."""
+    def leave(self) -> None:
+        """The kernel goes, or another run begins in it; this run did not reach its last cell."""
         if not self._ended:
-            self._end(complete=False)
+            with suppress(RunbookError):  # what cannot be written now is what `runbooks seal` is for
+                self._end(complete=False)
 
     def _watch_cells(self) -> None:
         """Journal what fails in a cell outside any stage, such as a mistyped name, and that it went well later."""
@@ -227,18 +283,29 @@ class Session:
 class Watcher:
     """Journals every event of an apply before it returns, and shows the state of all targets."""
 
-    def __init__(self, journal: Journal, live: Live, title: str) -> None:
+    def __init__(self, journal: Journal, live: Live, title: str, may_begin: Callable[[], None]) -> None:
         self._journal = journal
+        self._may_begin = may_begin
         self._live = live
         self._title = title
         self._lock = threading.Lock()
         self._events: dict[str, list[tuple[float, Progress]]] = {}
 
     def __call__(self, event: Progress) -> None:
-        """Take one event, from any thread. Raises JournalError, which keeps a step from beginning."""
-        self._journal.write("step", target=event.target, phase=event.phase, detail=event.detail, facts=event.facts)
+        """Take one event, from any thread. Raises Halt at a `begin` if nothing new may begin."""
+        now = time.monotonic()
         with self._lock:
-            self._events.setdefault(event.target, []).append((time.monotonic(), event))
+            begun = self._events.get(event.target, [(now, event)])[0][0]
+        if event.phase == "begin" and not event.tidying:
+            self._may_begin()
+        took = {"seconds": round(now - begun, 3)} if event.phase in ("done", "failed") else {}
+        facts = dict(event.facts) | took
+        try:
+            self._journal.write("step", target=event.target, phase=event.phase, detail=event.detail, facts=facts)
+        except JournalError as problem:
+            raise Halt(problem) from problem  # what cannot be recorded is not done
+        with self._lock:
+            self._events.setdefault(event.target, []).append((now, event))
             view = progress(self._events, self._title)
         self._live.show(view)
 
@@ -247,6 +314,21 @@ class Watcher:
         with self._lock:
             if self._events:
                 self._live.show(progress(self._events, self._title), force=True)
+
+
+def _stop_if_wished() -> None:
+    """A kernel ignores Ctrl-C between two cells: `runbooks run` leaves a file that says it was pressed."""
+    stop = os.environ.get(frontend.STOP)
+    if stop and Path(stop).exists():
+        raise KeyboardInterrupt("interrupted before it began")
+
+
+def _outline(path: Path) -> list[list[str]]:
+    """The cells of the runbook that this run was begun from; none if somebody runs corelib without the notebooks."""
+    try:
+        return notebook.outline(path.read_bytes(), path.name)
+    except OSError:
+        return []
 
 
 def _shorten(path: Path, root: Path) -> str:

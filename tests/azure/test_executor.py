@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 import time
 from collections.abc import Callable
@@ -15,7 +13,7 @@ from corelib.azure import client, executor, inventory
 from corelib.azure.executor import ApplyFailed
 from corelib.errors import TimedOut, Unreachable
 from corelib.lab.arm import Failure
-from corelib.plan import Progress, approve, permit
+from corelib.plan import Halt, Progress, approve, permit
 from tests.lab.arm.conftest import Lab
 
 from .conftest import Deployment, fleet
@@ -123,16 +121,16 @@ def test_an_operation_that_never_ends_is_unknown(slow: Lab, deploy: Deploy) -> N
         executor.apply(at.plan(), at.resources, at.cloud, Watching(), deadline=0.0)
 
 
-def test_the_first_interruption_finishes_what_is_under_way_and_starts_nothing_new(slow: Lab, deploy: Deploy) -> None:
+def test_a_halt_finishes_what_is_under_way_and_starts_nothing_new(slow: Lab, deploy: Deploy) -> None:
     at, watch = deploy(slow), Watching()
 
-    def interrupting(event: Progress) -> None:
+    def halting(event: Progress) -> None:
+        if event.phase == "begin" and len(watch.targets("begin")) >= 6:
+            raise Halt(KeyboardInterrupt("Ctrl-C"))
         watch(event)
-        if event.phase == "begin" and "/security-group/" in event.target and len(watch.targets("begin")) < 8:
-            os.kill(os.getpid(), signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt):
-        executor.apply(at.plan(), at.resources, at.cloud, interrupting)
+    with pytest.raises(Halt, match="Ctrl-C"):
+        executor.apply(at.plan(), at.resources, at.cloud, halting)
     assert watch.targets("begin") == watch.targets("done")
     assert watch.targets("begin") < {one.target for one in at.resources}
     executor.apply(at.plan(), at.resources, at.cloud, Watching())

@@ -86,7 +86,7 @@ def test_only_a_complete_end_without_errors_succeeds(entries: list[dict[str, Any
 
 
 def test_entries_are_chained_numbered_and_redacted(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "run", lambda text: text.replace("hunter2", "[secret]"))
+    journal = Journal(tmp_path / "run", lambda facts: {k: v.replace("hunter2", "[secret]") for k, v in facts.items()})
     journal.write("start", runbook="render")
     journal.write("note", text="the password is hunter2")
     journal.close()

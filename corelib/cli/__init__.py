@@ -7,14 +7,14 @@ Exit codes: 0 succeeded, no change or awaiting approval · 1 failed · 2 bad inp
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import project
-from .errors import BadInput, Refused, RunbookError, Unhealthy
+from .. import project
+from ..errors import BadInput, Refused, RunbookError, Unhealthy
+from . import evidence
 
 _EPILOG = (__doc__ or "").partition("\n\n")[2]
 
@@ -71,16 +71,16 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("name", choices=("render", "deploy-azure", "install-hetzner", "verify-etcd"))
     run.add_argument("-f", "--file", type=Path, required=True)
     run.add_argument("--reason", default="", help="why, for the record")
+    run.add_argument("--ticket", default="", help="the number of the ticket, for the record")
     run.add_argument("--approved-plan", default="", metavar="plan-…", help="the digest of the plan that you approve")
     run.add_argument(
         "--consent", action="append", default=[], metavar="TEXT", help="what may be destroyed, as the plan names it"
     )
+    run.add_argument("--break-glass", default="", metavar="REASON", help="go alone where others have to approve")
+    run.add_argument("--force-unlock", default="", metavar="RUN", help="the run that hangs and holds the lock")
     run.set_defaults(act=_run)
 
-    records = commands.add_parser("records", help="list the runs and their outcomes")
-    records.add_argument("--environment", default="")
-    records.add_argument("--json", action="store_true")
-    records.set_defaults(act=_records)
+    evidence.add(commands)
 
     lab = commands.add_parser("lab", help="local stand-ins for both providers")
     lab.add_argument("what", choices=("start", "stop", "status"))
@@ -93,9 +93,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check(given: argparse.Namespace) -> int:
-    from .runbook.inputs import load  # noqa: PLC0415 - each command loads only what it needs
+    from ..runbook.inputs import load  # noqa: PLC0415 - each command loads only what it needs
 
-    loaded = load(given.file.resolve(), _project_or_here())
+    loaded = load(given.file.resolve(), project.find_or_here())
     hosts = len(loaded.fleet.hosts) + len(loaded.fleet.dedicated)
     environment, target = loaded.fleet.environment, loaded.fleet.target
     print(f"{loaded.source}: environment {environment}, target {target}, {hosts} hosts: no errors")
@@ -107,11 +107,11 @@ def _check(given: argparse.Namespace) -> int:
 
 
 def _render(given: argparse.Namespace) -> int:
-    from . import userdata  # noqa: PLC0415 - each command loads only what it needs
-    from .runbook.inputs import load  # noqa: PLC0415
-    from .runbook.render import write  # noqa: PLC0415
+    from .. import userdata  # noqa: PLC0415 - each command loads only what it needs
+    from ..runbook.inputs import load  # noqa: PLC0415
+    from ..runbook.render import write  # noqa: PLC0415
 
-    loaded = load(given.file.resolve(), _project_or_here())
+    loaded = load(given.file.resolve(), project.find_or_here())
     rendered = userdata.render(loaded.fleet, "as-written" if given.as_written else None)
     write(rendered, given.out.resolve())
     for name, one in rendered.items():
@@ -122,51 +122,25 @@ def _render(given: argparse.Namespace) -> int:
 
 
 def _run(given: argparse.Namespace) -> int:
-    from .runbook.launch import launch  # noqa: PLC0415 - papermill is slow to load
+    from ..runbook.launch import launch  # noqa: PLC0415 - papermill is slow to load
 
-    settings = {"reason": given.reason}
+    settings = {"reason": given.reason, "ticket": given.ticket}
+    changing = {name: getattr(given, name) for name in ("approved_plan", "consent", "break_glass", "force_unlock")}
     if given.name in ("deploy-azure", "install-hetzner"):
-        settings |= {"approved_plan": given.approved_plan, "consent": given.consent}
-    elif given.approved_plan or given.consent:
+        settings |= changing
+    elif any(changing.values()):
         raise BadInput(f"running {given.name}", "it changes nothing, so it takes no approval", "leave it out")
     done = launch(given.name, given.file.resolve(), settings, project.find(), print)
-    return EXIT[done.outcome]
-
-
-def _records(given: argparse.Namespace) -> int:
-    from .record import records  # noqa: PLC0415 - each command loads only what it needs
-    from .views import Table  # noqa: PLC0415
-
-    found = records(project.find().root, given.environment)
-    if given.json:
-        print(json.dumps([one.as_dict() for one in found], indent=1))
-        return 0
-    rows = [
-        (one.started[:19], one.outcome, one.environment, one.runbook, one.operator, one.reason, one.id) for one in found
-    ]
-    print(Table(("started (UTC)", "outcome", "environment", "runbook", "operator", "reason", "id"), rows).text())
-    return 0
+    return EXIT[done.record.outcome]
 
 
 def _lab(given: argparse.Namespace) -> int:
-    from .runbook.labs import act  # noqa: PLC0415 - each command loads only what it needs
+    from ..runbook.labs import act  # noqa: PLC0415 - each command loads only what it needs
 
     return act(given.what, project.find().root, given.network, print)
 
 
 def _demo(_: argparse.Namespace) -> int:
-    from .runbook.demo import demo  # noqa: PLC0415 - each command loads only what it needs
+    from ..runbook.demo import demo  # noqa: PLC0415 - each command loads only what it needs
 
     return demo(project.find(), print)
-
-
-def _project_or_here() -> project.Project:
-    """The project around the working folder; outside of one, paths are shown from here."""
-    try:
-        return project.find()
-    except BadInput:
-        return project.Project(Path.cwd())
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,134 @@
+"""Closing a record for good: its end, its signature, its place in the ledger, and the notebook that is filed with it.
+
+journal.jsonl      what happened; its last entry, `end`, has the SHA-256 of every artefact beside it
+journal.jsonl.sig  an SSH signature over journal.jsonl, if the run had a key
+files.json         the SHA-256 of what was filed after the end: the notebook and its readable page
+files.json.sig     an SSH signature over files.json, if whoever filed it had a key
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import Refused
+from . import ledger
+from .journal import NAME as JOURNAL
+from .journal import Journal, JournalError, Reopened, read
+from .listing import UNFILED
+
+if TYPE_CHECKING:
+    from .signing import Key
+
+SIGNATURE = f"{JOURNAL}.sig"
+FILES = "files.json"
+FILES_SIGNATURE = f"{FILES}.sig"
+NOTEBOOK, PAGE = "notebook.ipynb", "record.html"
+
+
+def operators_key() -> Key | None:
+    """The key that RUNBOOKS_SIGNING_KEY names; None if it is not set. Raises BadInput if it cannot be used."""
+    if not os.environ.get("RUNBOOKS_SIGNING_KEY"):
+        return None
+    from . import signing  # noqa: PLC0415 - takes 0.3 s to load
+
+    return signing.configured()
+
+
+def close(journal: Journal, key: Key | None, **facts: Any) -> None:
+    """Write the end of a run, close its journal, sign it, and say so in the ledger. Raises RunbookError.
+
+    After a failure the record is whole up to the last thing that worked; `seal` finishes it.
+    """
+    journal.write("end", **facts, artefacts=artefacts(journal.folder))
+    journal.close()
+    _sign(journal.folder, key)
+
+
+def seal(folder: Path, key: Key | None, by: str) -> None:
+    """Close the journal of a run whose process is gone, as interrupted, or sign one whose end was written.
+
+    Raises Refused if it still runs or is sealed already.
+    """
+    entries = read(folder)
+    if entries and entries[-1]["kind"] == "end":
+        signer = entries[0].get("signer", "")
+        if (folder / SIGNATURE).exists() or (not signer and _in_ledger(folder)):
+            raise Refused(f"sealing {folder.name}", "it is sealed already", "")
+        if signer and (key is None or key.fingerprint != signer):
+            found = f"the run was begun with the key {signer}"
+            raise Refused(f"sealing {folder.name}", found, "set RUNBOOKS_SIGNING_KEY to that key")
+        _sign(folder, key)
+        return
+    journal = Reopened(folder)
+    signer = key.fingerprint if key else ""
+    close(journal, key, complete=False, sealed_by=by, signer=signer, cut_bytes=journal.cut, cut_sha256=journal.torn)
+
+
+def file(folder: Path, contents: Mapping[str, bytes], key: Key | None) -> None:
+    """Put the notebook and its page into a record whose run has ended. Raises Refused if there is one already."""
+    existing = [name for name in (*contents, FILES) if (folder / name).exists()]
+    if existing:
+        raise Refused(f"filing into {folder.name}", f"it has a {existing[0]} already", "records are never overwritten")
+    manifest = {
+        "record": folder.name,
+        "journal": _sha256(folder / JOURNAL),
+        "files": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
+        "signer": key.fingerprint if key else "",
+    }
+    listing = json.dumps(manifest, indent=1, sort_keys=True).encode() + b"\n"
+    for name, content in contents.items():
+        put(folder / name, content)
+    if key is not None:
+        from . import signing  # noqa: PLC0415 - takes 0.3 s to load
+
+        put(folder / FILES_SIGNATURE, key.sign(listing, signing.FILES))
+    put(folder / FILES, listing)
+    if folder.parent.name != UNFILED:
+        ledger.append(folder.parent, "filed", folder.name, files=hashlib.sha256(listing).hexdigest())
+
+
+def put(path: Path, content: bytes) -> None:
+    """Write a new file as a whole or not at all, and never over another. Raises JournalError."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(draft, path)
+    except OSError as problem:
+        raise JournalError(
+            f"writing {path.name} of the record {path.parent.name}", problem.strerror or str(problem), "make room"
+        ) from problem
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def artefacts(folder: Path) -> dict[str, str]:
+    """The SHA-256 of every file of a record but its journal, by name."""
+    files = (path for path in sorted(folder.iterdir()) if path.is_file() and path.name != JOURNAL)
+    return {path.name: _sha256(path) for path in files if not path.name.startswith(".")}
+
+
+def _sign(folder: Path, key: Key | None) -> None:
+    if key is not None:
+        from . import signing  # noqa: PLC0415 - takes 0.3 s to load
+
+        put(folder / SIGNATURE, key.sign((folder / JOURNAL).read_bytes(), signing.RECORD))
+    if folder.parent.name != UNFILED:
+        signer = key.fingerprint if key else ""
+        ledger.append(folder.parent, "sealed", folder.name, journal=_sha256(folder / JOURNAL), signer=signer)
+
+
+def _in_ledger(folder: Path) -> bool:
+    lines = (line.entry for line in ledger.read(folder.parent) if line.entry is not None)
+    return any(entry["event"] == "sealed" and entry["record"] == folder.name for entry in lines)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,69 @@
+"""A record, as facts and steps: on a terminal, and at the head of its page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from .document import Note, Page, Table, Tone, View
+
+Entries = Sequence[Mapping[str, Any]]
+_TONES: dict[str, Tone] = {"succeeded": "good", "no change": "good", "awaiting approval": "warn", "running": "plain"}
+
+
+def summary(record: Mapping[str, Any], entries: Entries) -> View:
+    """Outcome, who, when, why, what was approved and done, and what went wrong."""
+    title = f"{record['runbook']} in {record['environment'] or 'no environment'}: {record['outcome']}"
+    return Page.of(
+        Note(title, _TONES.get(str(record["outcome"]), "bad")),
+        Note(str(record["remark"]), "bad") if record.get("remark") else None,
+        Table(("", ""), list(_facts(record, entries))),
+        _stages(entries),
+        _steps(entries),
+    )
+
+
+def _facts(record: Mapping[str, Any], entries: Entries) -> Iterable[tuple[str, str]]:
+    start = entries[0] if entries else {}
+    parameters: Mapping[str, Any] = next((e for e in reversed(entries) if e["kind"] == "parameters"), {})
+    approvals = [f"{e['plan']} by {e['by']} at {e['at']}" for e in entries if e["kind"] == "approval"]
+    approvals += [f"BREAK GLASS: {e['plan']}, {e['reason']}" for e in entries if e["kind"] == "break-glass"]
+    tree = {"True": "unchanged", "False": "changed"}.get(str(start.get("clean")), "unknown")
+    yield "record", str(record["id"])
+    yield "operator", f"{record['operator']} ({start.get('front_end', '')}, pid {start.get('pid', '')})"
+    yield "from", f"{record['started']} (UTC)"
+    yield "to", f"{record['ended']} (UTC)" if record["ended"] else "no end was written"
+    yield "reason", " · ".join(text for text in (record["reason"], record.get("ticket", "")) if text) or "none given"
+    yield "parameters", f"{parameters.get('file', '')}, SHA-256 {parameters.get('digest', '')}"
+    yield "target", str(parameters.get("target", ""))
+    yield from ((f"identity at {e['provider']}", str(e["identity"])) for e in entries if e["kind"] == "identity")
+    yield "approved", "\n".join(approvals) or "nothing"
+    yield "code", f"{start.get('code', '')}, commit {start.get('commit', '')}, tree {tree}"
+    yield "signed by", str(start.get("signer") or "nobody: unsigned")
+
+
+def _stages(entries: Entries) -> View | None:
+    rows, tones = [], list[Tone]()
+    for entry in entries:
+        if entry["kind"] in ("result", "error"):
+            said = entry.get("summary") or entry.get("result") or entry.get("message")
+            rows.append((entry["time"][11:19], entry["stage"], said))
+            tones.append("good" if entry["kind"] == "result" else "bad")
+    return Table(("UTC", "stage", ""), rows, "Stages", tones) if rows else None
+
+
+def _steps(entries: Entries) -> View | None:
+    done = [e for e in entries if e["kind"] == "step" and e["phase"] in ("done", "failed")]
+    ended = {e["target"] for e in done}
+    begun = [e for e in entries if e["kind"] == "step" and e["phase"] == "begin" and e["target"] not in ended]
+    rows = [_step(entry) for entry in (*done, *begun)]
+    tones: list[Tone] = ["good" if entry["phase"] == "done" else "bad" for entry in done]
+    tones += ["warn"] * len(begun)
+    return Table(("UTC", "step", "", "s", "detail", "requests"), rows, "Steps", tones) if rows else None
+
+
+def _step(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    facts = entry.get("facts") or {}
+    phase = "begun, its end unknown" if entry["phase"] == "begin" else str(entry["phase"])
+    requests = "\n".join(dict.fromkeys(facts.get("requests", ())))
+    return entry["time"][11:19], entry["target"], phase, str(facts.get("seconds", "")), entry["detail"], requests

@@ -83,10 +83,10 @@ def load(path: Path) -> Key:
             private = asyncssh.import_private_key(content)
             return _checked(private, private, doing)
         public = asyncssh.import_public_key(content)
-    except asyncssh.KeyEncryptionError:
-        remedy = "ssh-add it, and name its public file: the agent signs then"
-        raise BadInput(doing, "it is protected by a passphrase, which nobody can type here", remedy) from None
     except (OSError, ValueError) as problem:
+        if "encrypt" in str(problem):  # asyncssh has no error of its own for a missing passphrase
+            remedy = "ssh-add it, and name its public file: the agent signs then"
+            raise BadInput(doing, "it is protected by a passphrase, which nobody can type here", remedy) from None
         raise BadInput(doing, str(problem), "name an Ed25519 key in OpenSSH's form") from None
     key = _checked(public, None, doing)
     try:

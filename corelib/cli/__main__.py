@@ -1,0 +1,7 @@
+"""`python -m corelib.cli` is `runbooks`."""
+
+import sys
+
+from . import main
+
+sys.exit(main())

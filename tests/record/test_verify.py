@@ -1,0 +1,213 @@
+"""Tampering: whatever is done to a sealed record is reported, and where."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import asyncssh
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from corelib.cli import main
+from corelib.record import chain, records, seal
+from corelib.record.chain import verify_all
+from corelib.record.signing import load
+from corelib.record.verify import verify
+from tests.project import lay_out
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with three filed and signed records of `render`."""
+    root = lay_out(tmp_path_factory.mktemp("project") / "project")
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    key.write_private_key(str(root / "key"))
+    (root / "signers").write_text(f"op@example {key.export_public_key().decode()}")
+    environment = {**os.environ, "RUNBOOKS_ROOT": str(root), "RUNBOOKS_SIGNING_KEY": str(root / "key")}
+    command = [sys.executable, "-m", "corelib.cli", "run", "render", "-f", str(root / "parameters" / "lab.yaml")]
+    for _ in range(3):
+        subprocess.run(command, env=environment, check=True, capture_output=True, timeout=60)
+    return root
+
+
+@pytest.fixture
+def lab(project: Path, tmp_path: Path) -> Path:
+    """A copy of the environment's records, to be tampered with."""
+    return Path(shutil.copytree(project / "records" / "lab", tmp_path / "records" / "lab"))
+
+
+def _names(lab: Path) -> list[str]:
+    return sorted(path.name for path in lab.iterdir() if path.is_dir())
+
+
+def test_what_nobody_touched_is_intact_and_signed(project: Path, lab: Path) -> None:
+    found = verify_all(lab, (project / "signers").read_text())
+    assert found.intact
+    assert not found.findings
+    assert [(one.outcome, one.sealed, one.findings) for one in found.records] == [("succeeded", True, ())] * 3
+    assert all(one.signer.endswith("(op@example)") for one in found.records)
+    assert verify_all(lab, head=found.head).intact
+
+
+def test_a_key_that_is_not_allowed_is_refused(lab: Path) -> None:
+    other = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode()
+    found = verify(lab / _names(lab)[0], f"anna@example.org {other}")
+    assert [one.where for one in found.findings] == ["journal.jsonl.sig", "files.json.sig"]
+    assert all("is not allowed" in one.message for one in found.findings)
+
+
+Change = Callable[[bytes, int], bytes]
+
+
+def _lines(content: bytes) -> list[bytes]:
+    return content.splitlines(keepends=True)
+
+
+def _without(content: bytes, n: int) -> bytes:
+    lines = _lines(content)
+    del lines[n % len(lines)]
+    return b"".join(lines)
+
+
+def _twice(content: bytes, n: int) -> bytes:
+    lines = _lines(content)
+    lines.insert(n % len(lines), lines[n % len(lines)])
+    return b"".join(lines)
+
+
+def _swapped(content: bytes, n: int) -> bytes:
+    lines = _lines(content)
+    n %= len(lines)
+    lines[n - 1], lines[n] = lines[n], lines[n - 1]
+    return b"".join(lines)
+
+
+def _byte(content: bytes, n: int) -> bytes:
+    place = n % len(content)
+    return content[:place] + bytes([(content[place] + 1 + n // len(content)) % 256]) + content[place + 1 :]
+
+
+CHANGES: dict[str, Change] = {
+    "a byte": _byte,
+    "a line removed": _without,
+    "a line twice": _twice,
+    "two lines swapped": _swapped,
+    "cut off": lambda content, n: content[: n % len(content)],
+    "longer": lambda content, n: content + bytes([n % 256]),
+}
+FILES = ("journal.jsonl", "journal.jsonl.sig", "files.json", "files.json.sig", "notebook.ipynb", "record.html")
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(FILES), st.sampled_from(sorted(CHANGES)), st.integers(0, 1 << 24))
+def test_any_change_of_any_file_is_reported(project: Path, name: str, how: str, n: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        lab = Path(shutil.copytree(project / "records" / "lab", Path(folder) / "lab"))
+        file = lab / _names(lab)[n % 3] / name
+        before = file.read_bytes()
+        file.write_bytes(CHANGES[how](before, n))
+        found = verify(file.parent)
+        assert found.intact == (file.read_bytes() == before), f"{how} of {name}: {found}"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_removed_file_is_named(lab: Path, name: str) -> None:
+    folder = lab / _names(lab)[1]
+    (folder / name).unlink()
+    found = verify_all(lab)
+    assert not found.intact
+    assert name in str([finding for one in found.records for finding in one.findings]) + str(found.findings) or (
+        name == "journal.jsonl" and folder.name in str(found.findings)
+    )
+
+
+def test_an_added_file_is_named(lab: Path) -> None:
+    (lab / _names(lab)[0] / "note.txt").write_text("approved by the boss")
+    assert [str(one) for one in verify(lab / _names(lab)[0]).findings] == [
+        "altered: note.txt: it is not part of the record"
+    ]
+
+
+def test_a_removed_record_in_the_middle_is_noticed(lab: Path) -> None:
+    name = _names(lab)[1]
+    shutil.rmtree(lab / name)
+    found = verify_all(lab)
+    assert [one.where for one in found.findings] == [name]
+    ledger = lab / "ledger.jsonl"
+    ledger.write_bytes(b"".join(line for line in _lines(ledger.read_bytes()) if name.encode() not in line))
+    again = verify_all(lab)
+    assert any("the line before it" in one.message for one in again.findings)
+    assert any("not the ledger that this run found" in f.message for one in again.records for f in one.findings)
+
+
+def test_a_missing_newest_record_is_noticed_by_its_head(lab: Path) -> None:
+    head, name = verify_all(lab).head, _names(lab)[2]
+    shutil.rmtree(lab / name)
+    ledger = lab / "ledger.jsonl"
+    ledger.write_bytes(b"".join(line for line in _lines(ledger.read_bytes()) if name.encode() not in line))
+    assert verify_all(lab).intact, "without the head nobody can tell: the README says so"
+    found = verify_all(lab, head=head)
+    assert [one.message for one in found.findings] == [
+        f"it does not hold the head {head}: its newest lines are missing"
+    ]
+
+
+def test_an_inserted_record_is_noticed(lab: Path) -> None:
+    shutil.copytree(lab / _names(lab)[0], lab / "20990101T000000Z-render-ffffff")
+    found = verify_all(lab)
+    assert "the ledger does not know this record" in [one.message for one in found.findings]
+
+
+def test_pruned_records_leave_signed_tombstones(project: Path, lab: Path) -> None:
+    root, later = lab.parent.parent, datetime.now(UTC) + timedelta(days=100)
+    assert chain.older(records(root, "lab"), timedelta(days=90), datetime.now(UTC)) == []
+    old = chain.older(records(root, "lab"), timedelta(days=90), later)
+    assert len(old) == 3
+    chain.prune(lab, old[:2], load(project / "key"))
+    found = verify_all(lab, (project / "signers").read_text())
+    assert found.intact
+    assert [one.kind for one in found.findings] == ["note", "note"]
+    ledger = lab / "ledger.jsonl"
+    forged = ledger.read_bytes().replace(b'"outcome": "succeeded"', b'"outcome": "no change"')
+    ledger.write_bytes(forged)
+    assert "its tombstone's signature is not one of this tombstone" in str(verify_all(lab).findings)
+
+
+def test_the_command_answers_in_words_and_in_json(project: Path, lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    signers = str(project / "signers")
+    assert main(["verify-record", str(lab), "--allowed-signers", signers]) == 0
+    assert "3 records, intact. The ledger's head" in capsys.readouterr().out
+    folder = lab / _names(lab)[0]
+    (folder / "journal.jsonl").write_bytes((folder / "journal.jsonl").read_bytes().replace(b"render", b"Render", 1))
+    assert main(["verify-record", str(folder), "--json"]) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert said["intact"] is False
+    assert {"kind": "altered", "where": "journal.jsonl:2"}.items() <= said["findings"][0].items()
+    assert main(["verify-record", str(lab.parent / "nowhere")]) == 2
+
+
+def test_sealing_again_is_refused(lab: Path) -> None:
+    with pytest.raises(seal.Refused, match="sealed already"):
+        seal.seal(lab / _names(lab)[0], None, "op@host")
+
+
+def test_verification_needs_no_jupyter(lab: Path) -> None:
+    """The auditor's machine: nothing of Jupyter can be imported there."""
+    program = """
+import sys
+for name in ("IPython", "ipykernel", "papermill", "nbformat", "nbclient", "jupyter_client", "ipywidgets", "azure"):
+    sys.modules[name] = None
+from corelib.cli import main
+sys.exit(main(["verify-record", sys.argv[1]]))
+"""
+    done = subprocess.run([sys.executable, "-c", program, str(lab)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,8 +1,8 @@
 """What the cells of a notebook said, told to the journal: each cell's source and outputs, as digests.
 
-Fed by the wire with every message that leaves the kernel, already redacted. A cell's entry is written before the
-cell is reported idle; what changes an output later (a late thread, an update from another cell) journals that cell
-again. Nothing of the outputs is kept but digests.
+Fed by the wire with every message that leaves the kernel, already redacted. A cell's entry is written when it begins,
+and again, with its outputs, before it is reported idle; what changes an output later (a late thread, an update from
+another cell) journals that cell again. Nothing of the outputs is kept but digests.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class Cells:
         self._number += 1
         source = source_digest(request["content"]["code"])
         name = str(request.get("metadata", {}).get("cellId", ""))
-        self._cells[request["header"]["msg_id"]] = Cell(self._number, source, name)
+        cell = self._cells[request["header"]["msg_id"]] = Cell(self._number, source, name)
+        self._journal(cell)  # whatever becomes of the kernel, it is known what it was doing
 
     def take(self, kind: str, content: Mapping[str, Any], parent: str) -> None:
         """One message, before it is sent."""
@@ -116,7 +117,7 @@ class Cells:
         cell.outputs, cell.shown, cell.to_clear, cell.changed = [], {}, False, True
 
     def _journal(self, cell: Cell) -> None:
-        cell.changed = False
+        cell.changed = cell.status == "running"
         redactions, self._before = self._redactions() - self._before, self._redactions()
         self._write(
             "cell",

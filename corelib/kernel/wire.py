@@ -118,7 +118,7 @@ class Wire:
             self._number += 1
             number = self._number
             self._overflows[request["header"]["msg_id"]] = Overflow(lambda: run.cell_log(number))
-            self._cells.begin(request)
+            self._guarded(self._cells.begin, request)
 
     def _idle(self, parent: str) -> None:
         """Send what was held back, then journal the cell, then let the run end if this was its last one."""
@@ -162,7 +162,7 @@ class Wire:
         """A stream message of our own, in the cell that is being executed."""
         kernel = _kernel()
         if kernel is not None:
-            ident = kernel.topic("stream")
+            ident = kernel._topic("stream")  # noqa: SLF001 - what ipykernel itself sends its streams under
             self._send(kernel.iopub_socket, "stream", content, parent=kernel.get_parent("shell"), ident=ident)
 
 

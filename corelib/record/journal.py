@@ -52,7 +52,7 @@ class Journal:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _sync_folder(folder)
         except OSError as problem:
-            raise _unwritable(folder, problem) from problem
+            raise unwritable(folder, problem) from problem
 
     def write(self, kind: str, **facts: Any) -> Entry:
         """Append one entry: its number, time (UTC), kind and facts. Raises JournalError."""
@@ -70,7 +70,7 @@ class Journal:
             except OSError as problem:
                 with suppress(OSError):  # half a line on a full disk must not stand before the next one
                     os.ftruncate(self._file, size)
-                raise _unwritable(self.folder, problem) from problem
+                raise unwritable(self.folder, problem) from problem
             self._count += 1
             self._previous = hashlib.sha256(line).hexdigest()
             return entry
@@ -82,7 +82,7 @@ class Journal:
             self.folder.rename(folder)
             _sync_folder(folder.parent)
         except OSError as problem:
-            raise _unwritable(folder, problem) from problem
+            raise unwritable(folder, problem) from problem
         self.folder = folder
 
     def close(self) -> None:
@@ -111,7 +111,7 @@ class Reopened(Journal):
                 f"closing the record {folder.name}", "it is still being written", "wait for its end"
             ) from None
         except OSError as problem:
-            raise _unwritable(folder, problem) from problem
+            raise unwritable(folder, problem) from problem
         content = (folder / NAME).read_bytes()
         whole, _, rest = content.rpartition(b"\n")
         lines = whole.split(b"\n") if whole else []
@@ -156,6 +156,12 @@ def salvage(folder: Path) -> tuple[list[Entry], bool]:
     return entries, True
 
 
+def ended(folder: Path) -> bool:
+    """True if the run's end was written."""
+    entries = salvage(folder)[0]
+    return bool(entries) and entries[-1]["kind"] == "end"
+
+
 def live(folder: Path) -> bool:
     """True while the process that writes this journal lives."""
     try:
@@ -190,7 +196,8 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _unwritable(folder: Path, problem: OSError) -> JournalError:
+def unwritable(folder: Path, problem: OSError) -> JournalError:
+    """The error of a record that the system does not let us write."""
     return JournalError(
         f"writing the record {folder.name}",
         f"{problem.strerror or problem}",

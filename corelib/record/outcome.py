@@ -21,7 +21,12 @@ Outcome = Literal[
 ]
 
 _RESULTS: dict[str, Outcome] = {"no change": "no change", "awaiting approval": "awaiting approval"}
-_ERRORS: dict[str, Outcome] = {"Unhealthy": "unhealthy", "Refused": "refused", "KeyboardInterrupt": "interrupted"}
+_ERRORS: dict[str, Outcome] = {
+    "Unhealthy": "unhealthy",
+    "Refused": "refused",
+    "KeyboardInterrupt": "interrupted",
+    "SystemExit": "interrupted",  # a cell that leaves, with whatever code, is not the runbook's end
+}
 
 
 def outcome(entries: Iterable[dict[str, Any]], *, live: bool) -> Outcome:

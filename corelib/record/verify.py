@@ -21,6 +21,7 @@ from .notebook import cells
 from .outcome import Outcome, outcome
 from .seal import FILES, FILES_SIGNATURE, NOTEBOOK, SIGNATURE
 
+_UNKNOWN = "the kernel ended while it ran execution {}: nobody vouches for what that cell shows"
 COUNTERSIGNATURES = "countersigned-"  # the beginning of the files that hold them
 
 
@@ -93,7 +94,9 @@ def notebook_findings(folder: Path, content: bytes, entries: list[dict[str, Any]
     whole = bool(entries) and entries[-1]["kind"] == "end"
     problems = compare(shown, executions, outline, in_order=in_order)
     kind: Literal["altered", "open"] = "altered" if whole else "open"
-    return [Finding(kind, where, message) for where, message in problems]
+    broken = [one for one in executions if not one.whole]
+    unknown = [Finding("note", NOTEBOOK, _UNKNOWN.format(one.number)) for one in broken] if whole else []
+    return [*(Finding(kind, where, message) for where, message in problems), *unknown]
 
 
 def executions_of(entries: list[dict[str, Any]]) -> list[Execution]:
@@ -102,7 +105,9 @@ def executions_of(entries: list[dict[str, Any]]) -> list[Execution]:
     for entry in entries:
         if entry["kind"] == "cell":
             outputs = tuple(entry["outputs"])
-            found[entry["cell"]] = Execution(entry["cell"], entry["source"], outputs, entry["id"], entry["count"])
+            found[entry["cell"]] = Execution(
+                entry["cell"], entry["source"], outputs, entry["id"], entry["count"], entry["status"] != "running"
+            )
     return [found[number] for number in sorted(found)]
 
 

@@ -15,9 +15,10 @@ from typing import Any
 from ..errors import RunbookError, ServiceFailed
 from ..kernel import frontend
 from ..project import Project
-from ..record import Record, read
-from ..record.journal import JournalError, salvage
+from ..record import Record, read, seal
+from ..record.journal import JournalError, ended, salvage
 from ..record.listing import find, record
+from ..record.origin import operator
 from . import drafts, filing, inputs
 from .interrupts import Interrupts
 
@@ -39,37 +40,40 @@ def launch(name: str, file: Path, settings: Mapping[str, Any], at: Project, say:
     """
     inputs.load(file, at)
     inputs.refuse_secrets(settings)
+    seal.operators_key()  # a key that cannot sign is told now, not when there is something to sign
     run = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{name}-{secrets.token_hex(3)}"
     draft, wish = drafts.path(at, run), drafts.wish(at, run)
     with Interrupts(lambda: _pid(at.root, run), wish, say) as interrupts, _Follower(at.root, run, say):
-        _papermill(at.root / "runbooks" / f"{name}.ipynb", draft, file, settings, run)
+        written = _papermill(at.root / "runbooks" / f"{name}.ipynb", draft, file, settings, run)
     folder = find(at.root, run)
     if folder is None:
         draft.unlink(missing_ok=True)
         raise ServiceFailed(f"running {name}", "its kernel ended before it began a record", "look at the terminal")
-    _file(folder, draft, say)
+    _close(folder, draft, written, say)
     done = record(folder)
     say(f"{name}: {done.outcome}. Record: {folder.relative_to(at.root)}")
     return Launched(done, interrupts.count > 0)
 
 
-def _file(folder: Path, draft: Path, say: Say) -> None:
-    """File the notebook; what fails there is told, and hides nothing of what the run did."""
+def _close(folder: Path, draft: Path, written: drafts.Drafts, say: Say) -> None:
+    """File the notebook, behind the end of a run whose kernel died; what fails is told, and hides nothing."""
     try:
-        filing.file(folder, draft.read_bytes())
-        draft.unlink()
+        if not ended(folder):
+            seal.seal(folder, seal.operators_key(), operator())
+        filing.file(folder, written.read(str(draft)).encode())
+        draft.unlink(missing_ok=True)
     except (RunbookError, OSError) as problem:
-        say(f"  ✘ The notebook was not filed and stays at {draft}: {problem}")
+        say(f"  ✘ The record could not be closed; the notebook stays at {draft}: {problem}")
 
 
-def _papermill(notebook: Path, out: Path, file: Path, settings: Mapping[str, Any], run: str) -> None:
+def _papermill(notebook: Path, out: Path, file: Path, settings: Mapping[str, Any], run: str) -> drafts.Drafts:
     # jsonschema asks for this package's grammar, which takes longer to compile than a notebook to run, and does
     # without it; no notebook of ours has a resource name that only it could check.
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # None: "not to be imported"
     import papermill  # noqa: PLC0415 - slow to load, and only after the line above
     from nbclient.exceptions import DeadKernelError  # noqa: PLC0415
 
-    drafts.register(papermill.iorw.papermill_io)
+    writer = drafts.register(papermill.iorw.papermill_io)
     given = {**inputs.as_injected(file), **settings}
     os.environ |= {frontend.FILE: str(file), frontend.RUN_ID: run, frontend.STOP: str(out.with_suffix(".stop"))}
     try:
@@ -86,6 +90,7 @@ def _papermill(notebook: Path, out: Path, file: Path, settings: Mapping[str, Any
     finally:
         for name in (frontend.FILE, frontend.RUN_ID, frontend.STOP):
             del os.environ[name]
+    return writer
 
 
 def _pid(root: Path, run: str) -> int:

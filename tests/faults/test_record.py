@@ -1,0 +1,419 @@
+"""Records under faults, each made for real: whatever happens, the outcome is true, and what was recorded verifies."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from corelib import lab as labs
+from corelib.record import Record, read, records, seal
+from corelib.record.verify import notebook_findings, verify
+from tests.project import lay_out
+from tests.runbook import papermill
+from tests.runbook.jupyter import opened
+
+from .conftest import Row
+
+FRONT_ENDS = ("papermill", "runbooks", "jupyter")
+LAB = ("-f", "parameters/lab.yaml")
+
+# What the cell does, and what the run's outcome is then.
+KILL = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+EAT = "import os; open('GROUP/cgroup.procs', 'w').write(str(os.getpid())); full = b'x' * (1 << 30)"
+LIMIT = "import resource; resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30)); full = b'x' * (8 << 30)"
+SLEEP = "import os, subprocess; me = os.getpid(); subprocess.Popen(['sh', '-c', f'sleep 4; kill -CONT {me}']); os.kill(me, 19)"
+BACK = """
+from datetime import datetime, UTC, timedelta
+from corelib.record import journal
+journal._now = lambda: (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+"""
+CELLS = {
+    "SIGKILL of the kernel": (KILL, "interrupted"),
+    "os._exit(1)": ("import os; os._exit(1)", "interrupted"),
+    "out of memory, killed": (EAT, "interrupted"),
+    "out of memory, told": (LIMIT, "failed"),
+    "sys.exit(0)": ("import sys; sys.exit(0)", "interrupted"),
+    "stopped for 4 s": (SLEEP, "succeeded"),
+    "a mistyped name": ("run.documnts()", "failed"),
+    "the clock set back": (BACK, "succeeded"),
+}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[Path]:
+    folder = lay_out(tmp_path / "project", "127.0.44")
+    try:
+        yield folder
+    finally:
+        labs.stop(folder, "127.0.44.0/24")
+
+
+@pytest.fixture
+def group() -> Iterator[str]:
+    """A control group whose processes are killed above 300 MB; only root may make one (cgroups(7), version 1 or 2)."""
+    first, second = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")
+    base, limit = (first, "memory.limit_in_bytes") if first.is_dir() else (second, "memory.max")
+    path = base / f"runbooks-{os.getpid()}"
+    if not os.access(base, os.W_OK) or not (base / "cgroup.procs").exists():
+        pytest.skip("no control group of memory can be made here")
+    path.mkdir()
+    (path / limit).write_text("300M")
+    yield str(path)
+    until(lambda: not (path / "cgroup.procs").read_text())
+    path.rmdir()
+
+
+def insert(root: Path, source: str, name: str = "render") -> None:
+    """Put a cell after the one that reads the parameters, into the project's own copy of the runbook."""
+    notebook = json.loads((root / "runbooks" / f"{name}.ipynb").read_text())
+    cell = {"cell_type": "code", "id": "fault", "metadata": {}, "outputs": [], "execution_count": None}
+    notebook["cells"].insert(6, cell | {"source": source})
+    (root / "runbooks").unlink()
+    (root / "runbooks").mkdir()
+    (root / "runbooks" / f"{name}.ipynb").write_text(json.dumps(notebook))
+
+
+def play(root: Path, front_end: str, *options: str) -> tuple[Record, Path | None]:
+    """Run `render` to wherever it gets; its record, and the notebook as the front end has saved it."""
+    if front_end == "papermill":
+        return papermill.run(root, "render", *LAB, *options).record, root / "out.ipynb"
+    if front_end == "runbooks":
+        command = [sys.executable, "-m", "corelib.cli", "run", "render", *LAB]
+        subprocess.run(command, cwd=root, env=_at(root), timeout=120, check=False, capture_output=True)
+        (one,) = records(root)
+        return one, Path(one.path) / "notebook.ipynb"
+    with opened(root, "render") as lab:
+        for cell in lab.code():
+            if lab.run(cell) != "ok":
+                break
+        saved = lab.save(root / "out.ipynb")
+    (one,) = records(root)
+    return one, saved
+
+
+def _at(root: Path) -> dict[str, str]:
+    return {**os.environ, "RUNBOOKS_ROOT": str(root)}
+
+
+def check(one: Record, notebook: Path | None, matrix: list[Row], fault: str, front_end: str, expected: str) -> None:
+    """The outcome is the expected one; the record verifies, or does so once it is sealed; so does the notebook."""
+    folder = Path(one.path)
+    matrix.append((fault, front_end, one.outcome, "closed" if verify(folder).sealed else "closed by runbooks seal"))
+    assert one.outcome == expected
+    if read(folder)[-1]["kind"] != "end":
+        seal.seal(folder, None, "op@host")
+    found = verify(folder)
+    assert found.intact, found
+    assert found.outcome == expected
+    if notebook is not None and notebook.exists():
+        wrong = notebook_findings(folder, notebook.read_bytes(), read(folder))
+        assert {problem.kind for problem in wrong} <= {"note"}, wrong
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("front_end", FRONT_ENDS)
+@pytest.mark.parametrize("fault", sorted(CELLS))
+def test_record_of_a_faulty_cell(
+    root: Path, fault: str, front_end: str, matrix: list[Row], request: pytest.FixtureRequest
+) -> None:
+    source, expected = CELLS[fault]
+    if "GROUP" in source:
+        source = source.replace("GROUP", request.getfixturevalue("group"))
+    insert(root, source)
+    one, notebook = play(root, front_end)
+    check(one, notebook, matrix, fault, front_end, expected)
+
+
+@pytest.mark.faults
+def test_record_of_a_cell_that_takes_too_long(root: Path, matrix: list[Row]) -> None:
+    insert(root, "import time; time.sleep(60)")
+    one, notebook = play(root, "papermill", "--execution-timeout", "3")
+    check(one, notebook, matrix, "cell timeout", "papermill", "interrupted")
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    ("front_end", "number", "times"),
+    [
+        ("papermill", signal.SIGTERM, 1),
+        ("papermill", signal.SIGINT, 1),
+        ("papermill", signal.SIGINT, 2),
+        ("papermill", signal.SIGKILL, 1),
+        ("runbooks", signal.SIGTERM, 1),
+        ("runbooks", signal.SIGINT, 1),
+        ("runbooks", signal.SIGINT, 2),
+        ("runbooks", signal.SIGKILL, 1),
+    ],
+)
+def test_record_of_a_signal(root: Path, front_end: str, number: int, times: int, matrix: list[Row]) -> None:
+    insert(root, "import time; time.sleep(60)")
+    notebook = str(root / "runbooks" / "render.ipynb")
+    command = {
+        "papermill": [sys.executable, "-m", "papermill", notebook, "out.ipynb", *LAB],
+        "runbooks": [sys.executable, "-m", "corelib.cli", "run", "render", *LAB],
+    }[front_end]
+    with subprocess.Popen(command, cwd=root, env=_at(root), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                          start_new_session=True) as process:  # fmt: skip
+        until(lambda: any(one.environment for one in records(root)) and _cells(root) >= 4)
+        for _ in range(times):
+            time.sleep(0.5)
+            os.killpg(process.pid, number)
+        process.wait(timeout=60)
+    until(lambda: records(root)[0].outcome != "running")
+    (one,) = records(root)
+    folder = Path(one.path)
+    notebook_file = root / "out.ipynb" if front_end == "papermill" else folder / "notebook.ipynb"
+    fault = f"{signal.Signals(number).name} x{times} to the runner"
+    check(one, notebook_file if number != signal.SIGKILL else None, matrix, fault, front_end, "interrupted")
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("front_end", FRONT_ENDS)
+def test_record_on_a_full_disk(root: Path, front_end: str, matrix: list[Row]) -> None:
+    """The records lie on a file system of their own, which the cell fills: nothing is done any more, and it is said."""
+    filling = (
+        "import pathlib\n"
+        "with pathlib.Path(run.project.root / 'records' / 'filler').open('wb') as file:\n"
+        "    try:\n"
+        "        while True: file.write(bytes(1024)); file.flush()\n"
+        "    except OSError: pass"
+    )
+    insert(root, filling)
+    with small_disk(root / "records"):
+        one, notebook = play(root, front_end)
+        assert one.outcome in ("failed", "interrupted")
+        assert not (root / "state").exists(), "nothing was rendered"
+        if notebook is not None and notebook.exists():
+            assert "THE RECORD IS INCOMPLETE" in notebook.read_text() or "No space left" in notebook.read_text()
+        (root / "records" / "filler").unlink()
+        check(one, None, matrix, "full disk", front_end, one.outcome)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("front_end", FRONT_ENDS)
+def test_record_where_nothing_can_be_written(root: Path, front_end: str, matrix: list[Row]) -> None:
+    with small_disk(root / "records"):
+        subprocess.run(["mount", "-o", "remount,ro", str(root / "records")], check=True)
+        if front_end == "jupyter":
+            with opened(root, "render") as lab:
+                assert lab.run(lab.code()[0]) == "error"
+                said = json.dumps(lab.notebook)
+        else:
+            command = [sys.executable, "-m", "corelib.cli", "run", "render", *LAB]
+            if front_end == "papermill":
+                notebook = str(root / "runbooks" / "render.ipynb")
+                command = [sys.executable, "-m", "papermill", notebook, "out.ipynb", *LAB]
+            done = subprocess.run(
+                command, cwd=root, env=_at(root), timeout=60, check=False, capture_output=True, text=True
+            )
+            assert done.returncode != 0
+            said = done.stdout + done.stderr
+        assert "Read-only file system" in said
+        assert "make room or permissions" in said
+        assert not (root / "state").exists()
+        assert records(root) == []
+        matrix.append(("records read-only", front_end, "not begun", "nothing was done"))
+
+
+class small_disk:  # noqa: N801 - used as a function
+    """A small file system on a folder, for as long as the block lasts; only root can make one."""
+
+    def __init__(self, folder: Path, size: str = "256k") -> None:
+        self._folder = folder
+        self._size = size
+
+    def __enter__(self) -> None:
+        self._folder.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={self._size}", "tmpfs", str(self._folder)]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("no file system can be mounted here")
+
+    def __exit__(self, *_: object) -> None:
+        subprocess.run(["umount", "-l", str(self._folder)], check=True)
+
+
+def _cells(root: Path) -> int:
+    return sum(entry["kind"] == "cell" for entry in read(Path(records(root)[0].path)))
+
+
+def until(condition: Any, seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+# What changes something: on a lab, with a plan that was approved.
+
+SLOW = """
+import os, time, json
+if os.environ.get("RUNBOOKS_TEST"):
+    from corelib.runbook import pulse
+    pulse.LONGEST = 1.0
+    pulse.Pulse.__init__.__defaults__ = (1.0,)
+    from corelib.azure import executor
+    original = executor._PUTS["network"]
+    def slow(*arguments):
+        open(os.environ["RUNBOOKS_TEST"], "a").write("network\\n")
+        time.sleep(4)
+        return original(*arguments)
+    executor._PUTS["network"] = slow
+"""
+
+
+@pytest.fixture
+def approved(root: Path) -> tuple[Path, str]:
+    """A lab with a deployment that is planned and slowed down at its networks; the plan's digest."""
+    (root / "sitecustomize.py").write_text(SLOW)
+    labs.start(root, "127.0.44.0/24")
+    planned = papermill.run(root, "deploy-azure", *LAB)
+    return root, re.findall(r"Digest: (plan-[0-9a-f]{16})", planned.shown)[0]
+
+
+def _slow(root: Path) -> dict[str, str]:
+    return {**_at(root), "PYTHONPATH": str(root), "RUNBOOKS_TEST": str(root / "begun")}
+
+
+def _apply(root: Path, digest: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "corelib.cli", "run", "deploy-azure", *LAB, "--approved-plan", digest]
+    return subprocess.Popen(
+        command, cwd=root, env=_slow(root), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+
+
+def _steps(folder: Path) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for entry in read(folder):
+        if entry["kind"] == "step" and entry["phase"] != "wait":
+            found.setdefault(entry["target"], []).append(entry["phase"])
+    return found
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("times", [1, 2])
+def test_record_of_an_apply_that_is_interrupted(approved: tuple[Path, str], times: int, matrix: list[Row]) -> None:
+    root, digest = approved
+    with _apply(root, digest) as process:
+        until((root / "begun").exists)
+        for _ in range(times):
+            os.killpg(process.pid, signal.SIGINT)
+            time.sleep(0.5)
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == 5
+    assert "Interrupted: what is under way is finished, nothing new begins." in said
+    assert "Traceback" not in said
+    one = records(root)[-1]
+    steps = _steps(Path(one.path))
+    if times == 1:
+        assert all(phases == ["begin", "done"] for phases in steps.values()), "what was under way was finished"
+    assert len(steps) < 22
+    assert [entry["kind"] for entry in read(Path(one.path))].count("interrupt") == times
+    check(one, Path(one.path) / "notebook.ipynb", matrix, f"Ctrl-C x{times} in an apply", "runbooks", "interrupted")
+    again = papermill.run(root, "deploy-azure", *LAB, "-p", "approved_plan", digest)
+    assert again.record.outcome == "succeeded", again.shown[-2000:]
+
+
+@pytest.mark.faults
+def test_record_of_an_apply_that_slept(approved: tuple[Path, str], matrix: list[Row]) -> None:
+    """Stopped as a laptop that sleeps: it looks at lock, approval and plan again, and goes on."""
+    root, digest = approved
+    with _apply(root, digest) as process:
+        until((root / "begun").exists)
+        kernel = read(Path(records(root)[-1].path))[0]["pid"]
+        os.kill(kernel, signal.SIGSTOP)
+        time.sleep(6)
+        os.kill(kernel, signal.SIGCONT)
+        process.communicate(timeout=90)
+    one = records(root)[-1]
+    kinds = [entry["kind"] for entry in read(Path(one.path))]
+    assert "slept" in kinds
+    assert kinds.count("approval") == 2
+    check(one, Path(one.path) / "notebook.ipynb", matrix, "stopped for 6 s in an apply", "runbooks", "succeeded")
+
+
+@pytest.mark.faults
+def test_record_of_an_approval_that_a_sleep_outlived(approved: tuple[Path, str], matrix: list[Row]) -> None:
+    root, digest = approved
+    with _apply(root, digest) as process:
+        until((root / "begun").exists)
+        kernel = read(Path(records(root)[-1].path))[0]["pid"]
+        os.kill(kernel, signal.SIGSTOP)
+        plan = root / "state" / "lab" / "plans" / f"{digest}.json"
+        old = json.loads(plan.read_text()) | {"at": "2026-01-01T00:00:00+00:00"}
+        plan.write_text(json.dumps(old))
+        time.sleep(3)
+        os.kill(kernel, signal.SIGCONT)
+        said, _ = process.communicate(timeout=90)
+    assert "is valid for 24 h" in said
+    one = records(root)[-1]
+    check(one, Path(one.path) / "notebook.ipynb", matrix, "slept beyond the approval", "runbooks", "refused")
+
+
+@pytest.mark.faults
+def test_record_of_two_operators_at_once(approved: tuple[Path, str], matrix: list[Row]) -> None:
+    root, digest = approved
+    with _apply(root, digest) as first:
+        until((root / "begun").exists)
+        holder = records(root)[-1].id
+        kernel = read(Path(records(root)[-1].path))[0]["pid"]
+        os.kill(kernel, signal.SIGSTOP)  # it hangs, and holds the lock
+        second = papermill.run(root, "deploy-azure", *LAB, "-p", "approved_plan", digest)
+        assert second.record.outcome == "refused"
+        assert re.search(rf"it is locked by \S+@\S+, pid \d+, since .*, run {holder}", second.shown)
+        check(second.record, root / "out.ipynb", matrix, "two operators at once", "papermill", "refused")
+        forced = papermill.run(root, "deploy-azure", *LAB, "-p", "approved_plan", digest, "-p", "force_unlock", holder)
+        os.kill(kernel, signal.SIGCONT)
+        said, _ = first.communicate(timeout=90)
+    assert any(entry["kind"] == "force-unlock" for entry in read(Path(forced.record.path)))
+    assert "its lock was taken by" in said
+    check(next(one for one in records(root) if one.id == holder), None, matrix, "overruled", "runbooks", "refused")
+
+
+@pytest.mark.faults
+def test_record_of_an_apply_on_a_full_disk(approved: tuple[Path, str], matrix: list[Row]) -> None:
+    """The journal is full in the middle of an apply: what was under way is finished, nothing new is asked for."""
+    root, digest = approved
+    with small_disk_over(root / "records", "2m"):
+        with _apply(root, digest) as process:
+            until(lambda: (root / "begun").exists() or process.poll() is not None)
+            assert process.poll() is None, process.communicate()[0]
+            filler = (root / "records" / "filler").open("wb", buffering=0)
+            try:
+                while True:
+                    filler.write(bytes(512))
+            except OSError:
+                filler.close()
+            at = time.monotonic()
+            said, _ = process.communicate(timeout=90)
+        log = [json.loads(line) for line in (root / ".lab" / "127.0.44.0-24" / "arm.log").read_text().splitlines()]
+        machines = [entry for entry in log if entry["method"] == "PUT" and "/virtualMachines/" in entry["path"]]
+        assert machines == [], "no machine was asked for once nothing could be recorded"
+        assert "No space left" in said, said
+        assert time.monotonic() - at < 60
+        (root / "records" / "filler").unlink()
+        one = next(one for one in reversed(records(root)) if one.runbook == "deploy-azure")
+        assert one.outcome in ("failed", "interrupted")
+        check(one, None, matrix, "full disk in an apply", "runbooks", one.outcome)
+
+
+class small_disk_over(small_disk):  # noqa: N801 - used as a function
+    """The same over a folder that has something in it, which is kept."""
+
+    def __enter__(self) -> None:
+        kept = self._folder.with_name("kept")
+        shutil.copytree(self._folder, kept)
+        shutil.rmtree(self._folder)
+        super().__enter__()
+        shutil.copytree(kept, self._folder, dirs_exist_ok=True)

@@ -28,6 +28,7 @@ class Overflow:
     def __init__(self, place: Callable[[], Path]) -> None:
         self._place = place
         self._lines = 0
+        self._head: list[str] = []  # what was shown, for the log, if there comes to be one
         self._file: IO[bytes] | None = None
         self._path: Path | None = None
         self._digest = hashlib.sha256()
@@ -39,10 +40,13 @@ class Overflow:
         """Whole lines, redacted. Raises OSError if the log cannot be written."""
         if self._file is None and self._lines + text.count("\n") <= HEAD and len(text) <= WIDTH * 10:
             self._lines += text.count("\n")
+            self._head.append(text)
             return text
         if self._file is None:
             self._path = self._place()
             self._file = self._path.open("xb")
+            self._log("".join(self._head))
+            self._head.clear()
         lines = text.splitlines(keepends=True)
         room = max(0, HEAD - self._lines)
         for line in lines[room:]:
@@ -59,8 +63,8 @@ class Overflow:
         self._file = None
         left = max(0, self._lines - HEAD - len(self._tail))
         note = (
-            f"… {left:,} lines more are in {self._path.name} beside the journal "
-            f"({self._bytes:,} bytes from here on, SHA-256 {self._digest.hexdigest()})\n"
+            f"… {left:,} lines more. All {self._lines:,} are in {self._path.name} beside the journal "
+            f"({self._bytes:,} bytes, SHA-256 {self._digest.hexdigest()})\n"
         )
         shown = [line for line in self._findings if line not in self._tail]
         found = [f"… {len(shown)} of them with findings:\n", *shown] if shown else []

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +23,6 @@ from .outcome import Outcome, outcome
 from .seal import FILES, FILES_SIGNATURE, NOTEBOOK, SIGNATURE
 
 _UNKNOWN = "the kernel ended while it ran execution {}: nobody vouches for what that cell shows"
-COUNTERSIGNATURES = "countersigned-"  # the beginning of the files that hold them
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,7 @@ def verify(folder: Path, signers: str | None = None) -> Verification:
     found += more
     found += _artefacts(folder, end.get("artefacts", {}) if closed else None)
     found += _filed(folder, content, signers)
+    found += _countersigned(folder, entries)
     found += _in_ledger(folder, content, entries, closed)
     if (folder / NOTEBOOK).exists():
         found += notebook_findings(folder, (folder / NOTEBOOK).read_bytes(), entries)
@@ -192,7 +193,9 @@ def _artefacts(folder: Path, recorded: dict[str, str] | None) -> list[Finding]:
     """What is beside the journal, against what its end says; None: it has no end yet."""
     late = {JOURNAL, SIGNATURE, FILES, FILES_SIGNATURE, *_manifest(folder).get("files", {})}
     there = {path.name: path for path in folder.iterdir() if path.name not in late} if folder.is_dir() else {}
-    there = {name: path for name, path in there.items() if name != NOTEBOOK and not name.startswith(COUNTERSIGNATURES)}
+    there = {
+        name: path for name, path in there.items() if name != NOTEBOOK and not fnmatch(name, "countersigned-*.sig")
+    }
     if recorded is None:
         return []
     found = [
@@ -204,6 +207,18 @@ def _artefacts(folder: Path, recorded: dict[str, str] | None) -> list[Finding]:
         elif _sha256(_read(there[name])) != digest:
             found.append(Finding("altered", name, "it is not the file that was recorded"))
     return found
+
+
+def _countersigned(folder: Path, entries: list[dict[str, Any]]) -> Iterator[Finding]:
+    if not entries or not any(folder.glob("countersigned-*.sig")):
+        return
+    from . import countersigned  # noqa: PLC0415 - takes 0.3 s to load
+
+    for file, name in countersigned.names(folder, entries).items():
+        if name:
+            yield Finding("note", file, f"countersigned by {name}")
+        else:
+            yield Finding("altered", file, "it is no countersignature of this record by one who may give it")
 
 
 def _filed(folder: Path, journal: bytes, signers: str | None) -> list[Finding]:

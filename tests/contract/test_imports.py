@@ -87,3 +87,16 @@ def test_the_record_needs_no_jupyter() -> None:
 
 def test_every_pure_file_is_there() -> None:
     assert {_module(f) for f in FILES} >= PURE_FILES
+
+
+def test_what_redaction_cannot_reach_is_not_used() -> None:
+    """An Output widget takes messages past the wire, and a forked process writes to the terminal by itself."""
+    for file in FILES:
+        if _module(file).split(".")[0] == "lab":
+            continue  # its processes are not a kernel's
+        tree = ast.parse(file.read_text())
+        names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        names |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+        outer = {name.split(".")[0] for level, name in _imports(file) if not level}
+        assert not names & {"Output", "fork", "forkpty", "ProcessPoolExecutor"}, _module(file)
+        assert "multiprocessing" not in outer, _module(file)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corelib.errors import BadInput
-from corelib.kernel import guard
+from corelib.kernel import guard, overflow
 from corelib.kernel.frontend import _given
 from corelib.kernel.redaction import Redactor
 from corelib.kernel.wire import Wire
@@ -186,3 +187,50 @@ def test_the_file_is_found_on_papermills_command_line(words: list[str], file: st
 def test_two_files_are_refused() -> None:
     with pytest.raises(BadInput, match="2 files"):
         _given(["papermill", "-f", "a", "-f", "b"], Path("/here"))
+
+
+@given(st.binary(max_size=8), st.text(min_size=8, max_size=40), st.binary(max_size=8))
+def test_base64_of_anything_around_a_secret_is_hidden(before: bytes, secret: str, after: bytes) -> None:
+    """As in a header `Authorization: Basic`: the secret stands at any of three offsets."""
+    redactor = Redactor()
+    redactor.add(secret)
+    whole = base64.b64encode(before + secret.encode() + after).decode()
+    assert "[secret " in redactor.text(f"Authorization: {whole}!")
+
+
+def test_a_private_key_in_pieces_never_leaves() -> None:
+    send, sent = wire()
+    for line in (
+        "-----BEGIN PRIVATE KEY-----\n",
+        "MIIBVgIBADANBgkqh\n",
+        "kiG9w0BAQEFAASC\n",
+        "-----END PRIVATE KEY-----\nafter\n",
+    ):
+        send(None, stream(f"{line}"))
+    text = "".join(content["text"] for kind, content in sent.messages if kind == "stream")
+    assert "MIIB" not in text
+    assert "kiG9" not in text
+    assert text.endswith("after\n")
+
+
+def test_what_a_terminal_would_overwrite_becomes_lines() -> None:
+    send, sent = wire()
+    send(None, stream("10%\r20%\r\nab\bc\n"))
+    assert sent.messages == [("stream", {"name": "stdout", "text": "10%\n20%\nabc\n"})]
+
+
+@given(st.lists(st.text(alphabet="ab\n", max_size=3000), max_size=8), st.integers(1, 50))
+def test_a_log_holds_every_line_and_the_cell_its_head_and_tail(pieces: list[str], head: int) -> None:
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(overflow, "HEAD", head)
+        log = Path(folder) / "output-1.log"
+        limited = overflow.Overflow(lambda: log)
+        lines = "".join(pieces).splitlines(keepends=True)
+        written = "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
+        shown = "".join(limited.take(line) for line in written.splitlines(keepends=True)) + limited.end()
+        assert shown.startswith("".join(written.splitlines(keepends=True)[:head]))
+        if written.count("\n") > head:
+            assert log.read_text() == written
+            assert shown.endswith(written.splitlines(keepends=True)[-1])
+        else:
+            assert (shown, log.exists()) == (written, False)

@@ -1,0 +1,217 @@
+"""Approval by others: who counts, who does not, and the way around it in an emergency."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import asyncssh
+import pytest
+
+from corelib import lab
+from corelib.errors import Refused
+from corelib.fleet import Approver, Approvers
+from corelib.plan import Plan, Step
+from corelib.record import records
+from corelib.record.signing import Key, load
+from corelib.record.verify import verify
+from corelib.runbook.approvals import Approvals
+from tests.project import lay_out
+
+from . import papermill
+
+NETWORK = "127.0.46.0/24"
+LAB = ("-f", "parameters/lab.yaml")
+NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
+PLAN = Plan("deploy-azure", "lab", {"endpoint": "x"}, "code", (Step("a/group/a", "create", "group a", "absent"),))
+
+
+@dataclass
+class Person:
+    name: str
+    file: Path
+    key: Key
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Person]:
+    folder, found = tmp_path_factory.mktemp("people"), {}
+    for name in ("op", "anna", "ben", "mallory"):
+        private = asyncssh.generate_private_key("ssh-ed25519", f"{name}@example")
+        private.write_private_key(str(folder / name))
+        (folder / name).chmod(0o600)
+        found[name] = Person(name, folder / name, load(folder / name))
+    return found
+
+
+@pytest.fixture
+def asked(people: dict[str, Person]) -> Approvers:
+    keys = tuple(Approver(name=name, key=people[name].key.public) for name in ("op", "anna", "ben"))
+    return Approvers(count=2, keys=keys)
+
+
+@pytest.fixture
+def shown(tmp_path: Path) -> Approvals:
+    found = Approvals(tmp_path / "plans")
+    found.remember(PLAN)
+    return found
+
+
+def _given(shown: Approvals, asked: Approvers, people: dict[str, Person]) -> list[str]:
+    own = people["op"].key.fingerprint
+    return [one.name for one in shown.of_others(PLAN.digest, asked, "op@host", own, NOW)]
+
+
+def test_two_others_count_and_one_twice_is_one(shown: Approvals, asked: Approvers, people: dict[str, Person]) -> None:
+    assert _given(shown, asked, people) == []
+    for _ in range(2):
+        shown.sign(PLAN.digest, people["anna"].key, "anna@laptop", NOW)
+    assert _given(shown, asked, people) == ["anna"]
+    shown.sign(PLAN.digest, people["ben"].key, "ben@laptop", NOW - timedelta(hours=23))
+    assert sorted(_given(shown, asked, people)) == ["anna", "ben"]
+
+
+def test_an_old_approval_does_not_count(shown: Approvals, asked: Approvers, people: dict[str, Person]) -> None:
+    shown.sign(PLAN.digest, people["anna"].key, "anna@laptop", NOW - timedelta(hours=25))
+    shown.sign(PLAN.digest, people["ben"].key, "ben@laptop", NOW + timedelta(hours=1))
+    assert _given(shown, asked, people) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "account", "words"),
+    [
+        ("op", "elsewhere@host", "is the operator of this run"),
+        ("anna", "op@host", "is the operator of this run"),
+        ("mallory", "mallory@host", "is not among fleet.approvers.keys"),
+    ],
+)
+def test_the_operator_and_strangers_are_refused(
+    shown: Approvals, asked: Approvers, people: dict[str, Person], name: str, account: str, words: str
+) -> None:
+    shown.sign(PLAN.digest, people[name].key, account, NOW)
+    with pytest.raises(Refused, match=words):
+        _given(shown, asked, people)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("anna@laptop", "boss@laptop", "its signature is not one of what it says"),
+        (PLAN.digest, "plan-0000000000000000", "its signature is not one of what it says"),
+        ("BEGIN SSH", "BEGIN", "its signature is not one of what it says"),
+        ("statement", "statements", "it is none"),
+    ],
+)
+def test_a_forged_approval_is_refused(
+    shown: Approvals, asked: Approvers, people: dict[str, Person], old: str, new: str, words: str
+) -> None:
+    file = shown.sign(PLAN.digest, people["anna"].key, "anna@laptop", NOW)
+    file.write_text(file.read_text().replace(old, new))
+    with pytest.raises(Refused, match=words):
+        _given(shown, asked, people)
+
+
+def test_an_approval_of_another_plan_is_refused(shown: Approvals, asked: Approvers, people: dict[str, Person]) -> None:
+    other = Plan("deploy-azure", "lab", {"endpoint": "y"}, "code", PLAN.steps)
+    shown.remember(other)
+    file = shown.sign(other.digest, people["anna"].key, "anna@laptop", NOW)
+    file.rename(file.with_name(file.name.replace(other.digest, PLAN.digest)))
+    with pytest.raises(Refused, match=f"it approves {other.digest}"):
+        _given(shown, asked, people)
+
+
+@pytest.fixture
+def root(tmp_path: Path, people: dict[str, Person]) -> Iterator[Path]:
+    """A lab whose environment asks for one other; `op` is the operator."""
+    folder = lay_out(tmp_path / "project", "127.0.46")
+    file = folder / "parameters" / "lab.yaml"
+    lines = [f"      - {{name: {name}, key: {people[name].key.public}}}\n" for name in ("op", "anna")]
+    asked = "  approvers:\n    count: 1\n    break_glass: true\n    keys:\n" + "".join(lines)
+    file.write_text(file.read_text().replace("fleet:\n", f"fleet:\n{asked}", 1))
+    lab.start(folder, NETWORK)
+    try:
+        yield folder
+    finally:
+        lab.stop(folder, NETWORK)
+
+
+def _as(root: Path, person: Person, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as somebody, with their key, from an account of their own name."""
+    environment = {**os.environ, "RUNBOOKS_ROOT": str(root), "RUNBOOKS_SIGNING_KEY": str(person.file)}
+    return subprocess.run(
+        [sys.executable, "-m", "corelib.cli", *command],
+        cwd=root, env={**environment, "LOGNAME": person.name}, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+def test_an_apply_waits_for_somebody_else(root: Path, people: dict[str, Person]) -> None:
+    op, anna = people["op"], people["anna"]
+    planned = papermill.run(root, "deploy-azure", *LAB)
+    digest = re.findall(r"Digest: (plan-[0-9a-f]{16})", planned.shown)[0]
+    run = ("run", "deploy-azure", *LAB, "--approved-plan", digest)
+    unsigned = papermill.run(root, "deploy-azure", *LAB, "-p", "approved_plan", digest)
+    assert "an unsigned run cannot show that its operator is not one of them" in unsigned.shown
+    alone = _as(root, op, *run)
+    assert alone.returncode == 3
+    assert (
+        f"1 others have to approve it, so far: nobody\nWhat to do: ask for: runbooks approve {digest}" in alone.stdout
+    )
+    himself = _as(root, op, "approve", digest)
+    assert himself.returncode == 0
+    assert "op approved, and is the operator of this run" in _as(root, op, *run).stdout
+    for file in (root / "state" / "lab" / "plans").glob("*.approval"):
+        file.unlink()
+    given = _as(root, anna, "approve", digest)
+    assert "You approve:\n  create azure-lab-a/group/azure-lab-a" in given.stdout
+    applied = papermill.run(
+        root, "deploy-azure", *LAB, "-p", "approved_plan", digest,
+        environment={"RUNBOOKS_SIGNING_KEY": str(op.file), "LOGNAME": "op"},
+    )  # fmt: skip
+    assert applied.record.outcome == "succeeded", applied.shown[-2000:]
+    journal = (Path(applied.record.path) / "journal.jsonl").read_text()
+    assert '"by": "anna", "at"' in journal
+    assert anna.key.fingerprint in journal
+    assert [one.remark for one in records(root)] == [""] * 5
+
+
+def test_broken_glass_stands_out_until_it_is_countersigned(root: Path, people: dict[str, Person]) -> None:
+    op, anna = people["op"], people["anna"]
+    planned = papermill.run(root, "deploy-azure", *LAB)
+    digest = re.findall(r"Digest: (plan-[0-9a-f]{16})", planned.shown)[0]
+    run = ("run", "deploy-azure", *LAB, "--approved-plan", digest, "--break-glass", "nobody answers at 3 am")
+    assert _as(root, op, *run).returncode == 0
+    one = records(root)[-1]
+    assert (one.outcome, one.remark) == ("succeeded", "BREAK GLASS, not countersigned")
+    assert "BREAK GLASS, not countersigned" in _as(root, op, "records").stdout
+    assert "nobody answers at 3 am" in _as(root, op, "show", one.id).stdout
+    assert "you are its operator" in _as(root, op, "countersign", one.id).stderr
+    assert "was not among its approvers" in _as(root, people["mallory"], "countersign", one.id).stderr
+    signed = _as(root, anna, "countersign", one.id)
+    assert signed.returncode == 0, signed.stderr
+    assert records(root)[-1].remark == ""
+    assert verify(Path(one.path)).intact
+    (file,) = Path(one.path).glob("countersigned-*.sig")
+    file.write_text("anything")
+    assert not verify(Path(one.path)).intact
+    assert records(root)[-1].remark == "BREAK GLASS, not countersigned"
+
+
+def test_where_nobody_is_asked_there_is_no_glass_to_break(tmp_path: Path) -> None:
+    folder = lay_out(tmp_path / "project", "127.0.46")
+    lab.start(folder, NETWORK)
+    try:
+        planned = papermill.run(folder, "deploy-azure", *LAB)
+        digest = re.findall(r"Digest: (plan-[0-9a-f]{16})", planned.shown)[0]
+        run = papermill.run(folder, "deploy-azure", *LAB, "-p", "approved_plan", digest, "-p", "break_glass", "hurry")
+        assert run.record.outcome == "refused"
+        assert "asks for nobody's approval but yours" in run.shown
+        assert json.loads((Path(planned.record.path) / "plan.json").read_text())["digest"] == digest
+    finally:
+        lab.stop(folder, NETWORK)

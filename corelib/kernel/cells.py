@@ -38,10 +38,13 @@ class Cell:
 
 
 class Cells:
-    """All executions of one run. `write` journals an entry; not for two threads at once: the wire holds its lock."""
+    """All executions of one run; not for two threads at once: the wire holds its lock.
 
-    def __init__(self, write: Write, redactions: Callable[[], int]) -> None:
-        self._write = write
+    `write` journals an entry for good, `note` one that nothing hangs on.
+    """
+
+    def __init__(self, write: Write, note: Write, redactions: Callable[[], int]) -> None:
+        self._write, self._note = write, note
         self._redactions = redactions
         self._before = redactions()
         self._cells: dict[str, Cell] = {}  # by the request's message id
@@ -53,7 +56,7 @@ class Cells:
         source = source_digest(request["content"]["code"])
         name = str(request.get("metadata", {}).get("cellId", ""))
         cell = self._cells[request["header"]["msg_id"]] = Cell(self._number, source, name)
-        self._journal(cell)  # whatever becomes of the kernel, it is known what it was doing
+        self._journal(cell, self._note)  # whatever becomes of the kernel, it is known what it was doing
 
     def take(self, kind: str, content: Mapping[str, Any], parent: str) -> None:
         """One message, before it is sent."""
@@ -74,7 +77,7 @@ class Cells:
         elif kind in _SHOWN:
             self._show(cell, kind, content)
         if cell.idle and cell.changed:
-            self._journal(cell)
+            self._journal(cell, self._write)
 
     def idle(self, parent: str) -> None:
         """The cell is about to be reported idle: journal it, and every other one that an update has changed."""
@@ -82,7 +85,7 @@ class Cells:
             self._cells[parent].idle = True
         for cell in self._cells.values():
             if cell.idle and cell.changed:
-                self._journal(cell)
+                self._journal(cell, self._write)
 
     def _stream(self, cell: Cell, name: str, text: str) -> None:
         self._clear_if_due(cell)
@@ -116,10 +119,10 @@ class Cells:
     def _clear(self, cell: Cell) -> None:
         cell.outputs, cell.shown, cell.to_clear, cell.changed = [], {}, False, True
 
-    def _journal(self, cell: Cell) -> None:
+    def _journal(self, cell: Cell, write: Write) -> None:
         cell.changed = cell.status == "running"
         redactions, self._before = self._redactions() - self._before, self._redactions()
-        self._write(
+        write(
             "cell",
             cell=cell.number,
             count=cell.count,

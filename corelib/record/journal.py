@@ -34,7 +34,7 @@ class JournalError(RunbookError):
 
 
 class Journal:
-    """An open journal. `write` returns once the entry is on the disk; it may be called from any thread."""
+    """An open journal; it may be written from any thread."""
 
     def __init__(self, folder: Path, redact: Redact = lambda data: data) -> None:
         """Make `folder`, which must not exist yet, and the journal in it. Raises JournalError."""
@@ -54,8 +54,15 @@ class Journal:
         except OSError as problem:
             raise unwritable(folder, problem) from problem
 
+    def note(self, kind: str, **facts: Any) -> Entry:
+        """Append an entry that announces no change: it outlives this process, not the machine. Raises JournalError."""
+        return self._append(kind, facts, durable=False)
+
     def write(self, kind: str, **facts: Any) -> Entry:
-        """Append one entry: its number, time (UTC), kind and facts. Raises JournalError."""
+        """Append one entry, and return once it is on the disk. Raises JournalError."""
+        return self._append(kind, facts, durable=True)
+
+    def _append(self, kind: str, facts: dict[str, Any], *, durable: bool) -> Entry:
         with self._lock:
             up = round(time.monotonic() - self._opened, 6)
             entry = {"n": self._count, "time": _now(), "up": up, "kind": kind}
@@ -66,7 +73,8 @@ class Journal:
             size = os.fstat(self._file).st_size
             try:
                 write_all(self._file, line)
-                os.fsync(self._file)
+                if durable:
+                    os.fsync(self._file)
             except OSError as problem:
                 with suppress(OSError):  # half a line on a full disk must not stand before the next one
                     os.ftruncate(self._file, size)

@@ -64,8 +64,7 @@ class Verification:
 def verify(folder: Path, signers: str | None = None) -> Verification:
     """Check one record. `signers` is the text of a file of allowed signers; without it any key that signed will do."""
     content = _read(folder / JOURNAL)
-    lines, found = _lines(content)
-    entries = [entry for entry in lines if entry is not None]
+    entries, found = _lines(content)
     start, end = (entries[0], entries[-1]) if entries else ({}, {})
     closed = end.get("kind") == "end"
     if not closed:
@@ -117,20 +116,25 @@ def _continued(folder: Path, entries: list[dict[str, Any]]) -> list[Execution]:
     before = entries[0].get("continues") if entries else None
     if not before or not (folder.parent / str(before) / JOURNAL).is_file():
         return []
-    earlier = [entry for entry in _lines(_read(folder.parent / str(before) / JOURNAL))[0] if entry is not None]
+    earlier = _lines(_read(folder.parent / str(before) / JOURNAL))[0]
     return [*_continued(folder.parent / str(before), earlier), *executions_of(earlier)]
 
 
-def _lines(content: bytes) -> tuple[list[dict[str, Any] | None], list[Finding]]:
-    """Every line's entry, None where it is damaged, and what is wrong with the chain, by line."""
+def _lines(content: bytes) -> tuple[list[dict[str, Any]], list[Finding]]:
+    """The entries that say something about the whole, and what is wrong with the chain, by line.
+
+    Steps are left out but for a last one: they are many, and only their place in the chain matters here.
+    """
     found: list[Finding] = []
-    entries: list[dict[str, Any] | None] = []
-    previous, clock = "", ""
+    entries: list[dict[str, Any]] = []
+    previous, clock, entry = "", "", None
     whole, _, rest = content.rpartition(b"\n")
-    for n, line in enumerate(whole.split(b"\n") if whole else []):
+    lines = whole.split(b"\n") if whole else []
+    for n, line in enumerate(lines):
         where = f"{JOURNAL}:{n + 1}"
         entry = _entry(line)
-        entries.append(entry)
+        if entry is not None and (entry["kind"] != "step" or n + 1 == len(lines)):
+            entries.append(entry)
         if entry is None:
             found.append(Finding("altered", where, "the line is no entry"))
         elif entry["n"] != n:
@@ -143,9 +147,7 @@ def _lines(content: bytes) -> tuple[list[dict[str, Any] | None], list[Finding]]:
                 found.append(Finding("note", where, f"the clock was set back: {entry['time']} follows {clock}"))
             clock = str(entry["time"])
     if rest:
-        found.append(
-            _open(f"{JOURNAL}:{len(entries) + 1}", "the last line was cut off: runbooks seal closes the record")
-        )
+        found.append(_open(f"{JOURNAL}:{len(lines) + 1}", "the last line was cut off: runbooks seal closes the record"))
     return entries, found
 
 

@@ -208,7 +208,7 @@ class Session:
             **facts,
         )
         if self._wire is not None:
-            self._wire.listen(self, Cells(journal.write, lambda: self.redactor.count), wire.executing())
+            self._wire.listen(self, Cells(journal.write, journal.note, lambda: self.redactor.count), wire.executing())
         return journal
 
     def _reopen(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from .document import Note, Page, Table, Tone, View
@@ -26,17 +27,19 @@ def summary(record: Mapping[str, Any], entries: Entries) -> View:
 def _facts(record: Mapping[str, Any], entries: Entries) -> Iterable[tuple[str, str]]:
     start = entries[0] if entries else {}
     parameters: Mapping[str, Any] = next((e for e in reversed(entries) if e["kind"] == "parameters"), {})
-    approvals = [f"{e['plan']} by {e['by']} at {e['at']}" for e in entries if e["kind"] == "approval"]
+    approvals = [f"{e['plan']} by {e['by']}, {_time(e['at'])}" for e in entries if e["kind"] == "approval"]
     approvals += [f"BREAK GLASS: {e['plan']}, {e['reason']}" for e in entries if e["kind"] == "break-glass"]
     tree = {"True": "unchanged", "False": "changed"}.get(str(start.get("clean")), "unknown")
     yield "record", str(record["id"])
     yield "operator", f"{record['operator']} ({start.get('front_end', '')}, pid {start.get('pid', '')})"
-    yield "from", f"{record['started']} (UTC)"
-    yield "to", f"{record['ended']} (UTC)" if record["ended"] else "no end was written"
+    yield "from", _time(record["started"])
+    yield "to", _time(record["ended"]) if record["ended"] else "no end was written"
     yield "reason", " · ".join(text for text in (record["reason"], record.get("ticket", "")) if text) or "none given"
     yield "parameters", f"{parameters.get('file', '')}, SHA-256 {parameters.get('digest', '')}"
     yield "target", str(parameters.get("target", ""))
-    yield from ((f"identity at {e['provider']}", str(e["identity"])) for e in entries if e["kind"] == "identity")
+    for entry in entries:
+        if entry["kind"] == "identity":
+            yield f"acted at {entry['provider']} as", ", ".join(f"{k} {v}" for k, v in entry["identity"].items())
     yield "approved", "\n".join(approvals) or "nothing"
     yield "code", f"{start.get('code', '')}, commit {start.get('commit', '')}, tree {tree}"
     yield "signed by", str(start.get("signer") or "nobody: unsigned")
@@ -65,5 +68,17 @@ def _steps(entries: Entries) -> View | None:
 def _step(entry: Mapping[str, Any]) -> tuple[str, ...]:
     facts = entry.get("facts") or {}
     phase = "begun, its end unknown" if entry["phase"] == "begin" else str(entry["phase"])
-    requests = "\n".join(dict.fromkeys(facts.get("requests", ())))
-    return entry["time"][11:19], entry["target"], phase, str(facts.get("seconds", "")), entry["detail"], requests
+    requests = list(dict.fromkeys(facts.get("requests", ())))
+    more = f" and {len(requests) - 1} more" if len(requests) > 1 else ""
+    first = f"{requests[0]}{more}" if requests else ""
+    return entry["time"][11:19], entry["target"], phase, str(facts.get("seconds", "")), entry["detail"], first
+
+
+def _time(text: str) -> str:
+    """A time of the journal in UTC, and the local one beside it for people who are somewhere else."""
+    if not text:
+        return ""
+    at = datetime.fromisoformat(text)
+    local = at.astimezone()
+    beside = "" if local.utcoffset() == at.utcoffset() else f" ({local:%H:%M:%S %Z})"
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC{beside}"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -152,7 +152,15 @@ Watch = Callable[[Progress], None]
 
 def approve(plan: Plan, at: datetime, by: str) -> Approval:
     """The approval of exactly this plan."""
-    return Approval(plan.digest, at, by, plan.target, plan.code, frozenset(s.digest for s in plan.pending))
+    steps = frozenset(digest for step in plan.pending for digest in _covered(step))
+    return Approval(plan.digest, at, by, plan.target, plan.code, steps)
+
+
+def _covered(step: Step) -> set[str]:
+    """The steps that are this one: what an interrupted apply has begun to create is there, and now to be changed."""
+    if step.action not in ("create", "change"):
+        return {step.digest}
+    return {replace(step, action="create").digest, replace(step, action="change").digest}
 
 
 def permit(plan: Plan, approval: Approval, now: datetime, consent: tuple[str, ...] = ()) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -60,7 +60,9 @@ def credential_of(name: str) -> TokenCredential:
 def connect(account: Azure, *, endpoint: str | None, verify: str | None, credential: TokenCredential) -> Cloud:
     """Clients for a subscription: of Azure itself, or of the endpoint whose certificate the CA file `verify` signed."""
     elsewhere: dict[str, Any] = {} if endpoint is None else {"base_url": endpoint, "connection_verify": verify}
-    common: dict[str, Any] = {"polling_interval": POLL, **elsewhere}
+    # The SDK's own limits are 300 s for a connection and for each read, ten times over: too long for an operator.
+    limits = {"connection_timeout": 10, "read_timeout": 60, "retry_total": 4}
+    common: dict[str, Any] = {"polling_interval": POLL, **limits, **elsewhere}
     return Cloud(
         ResourceManagementClient(credential, account.subscription, **common),
         NetworkManagementClient(credential, account.subscription, **common),
@@ -83,6 +85,14 @@ def identity(credential: TokenCredential, endpoint: str) -> dict[str, str]:
         return {"kind": type(credential).__name__}
     named = {name: str(claims[name]) for name in _WHO if claims.get(name)}
     return {"kind": type(credential).__name__, **named}
+
+
+def check_tenant(who: Mapping[str, str], account: Azure) -> None:
+    """Raise LoginFailed if a login is for another tenant than the parameters name, and so than a plan shows."""
+    found = who.get("tid", account.tenant)
+    if found != account.tenant:
+        remedy = f"az login --tenant {account.tenant}, or correct fleet.azure.tenant"
+        raise LoginFailed("logging in to Azure", f"the login is for the tenant {found}, not {account.tenant}", remedy)
 
 
 @contextmanager

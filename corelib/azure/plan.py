@@ -84,7 +84,7 @@ def differences(wanted: Any, found: Any, path: str = "") -> Iterator[Change]:
             yield from differences(value, found.get(key), f"{path}.{key}" if path else key)
     elif isinstance(wanted, list) and isinstance(found, list):
         yield from _list_differences(wanted, found, path)
-    elif not _same(wanted, found):
+    elif not _same(wanted, found, path):
         yield Change(path, found, wanted)
 
 
@@ -97,14 +97,18 @@ def _list_differences(wanted: list[Any], found: list[Any], path: str) -> Iterato
             yield Change(f"{path}[{name}]", item, None)
     elif len(wanted) != len(found):
         yield Change(path, found, wanted)
+    elif all(isinstance(item, str) for item in [*wanted, *found]):
+        if sorted(wanted) != sorted(found):  # sets: Azure keeps no order of prefixes and zones
+            yield Change(path, found, wanted)
     else:
         for number, (one, other) in enumerate(zip(wanted, found, strict=True)):
             yield from differences(one, other, f"{path}[{number}]")
 
 
-def _same(wanted: Any, found: Any) -> bool:
-    """Equal, letters' case apart where Azure does not keep it: ids, and names of enumerations."""
-    if isinstance(wanted, str) and isinstance(found, str):
+def _same(wanted: Any, found: Any, path: str) -> bool:
+    """Equal, letters' case apart where Azure does not keep it: ids, and names of enumerations; never keys and tags."""
+    kept = path.startswith("tags.") or path.endswith((".keyData", ".path", ".computerName", ".adminUsername"))
+    if not kept and isinstance(wanted, str) and isinstance(found, str):
         return wanted.lower() == found.lower()
     return bool(wanted == found)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ..errors import ServiceFailed, TimedOut
 from . import observe
-from .errors import CommandTimedOut, HostKeyMismatch, NoSsh, NotLetIn
+from .errors import CommandFailed, CommandTimedOut, HostKeyMismatch, NoSsh, NotLetIn
 from .facts import Installed
 from .job import Job, Login
 from .rescue import UNSEEN
@@ -48,7 +48,7 @@ def _await(job: Job, address: Address, login: Login, stage: Stage) -> None:
         try:
             with Shell(address, job.login_key):
                 return True
-        except (NoSsh, NotLetIn) as problem:
+        except (NoSsh, NotLetIn, CommandTimedOut) as problem:
             met[0] = problem.found
         except HostKeyMismatch as problem:
             if problem.fingerprint not in login.address.pinned:
@@ -65,19 +65,23 @@ def _await(job: Job, address: Address, login: Login, stage: Stage) -> None:
 
 def _verify(job: Job, address: Address, stage: Stage) -> Installed:
     """The new system has the planned name, distribution and user-data; it may take a moment to take its name."""
-    doing, seen = f"verifying {job.host.name}", [""]
+    doing, seen = f"verifying {job.host.name}", ["it did not answer"]
 
     def look() -> Installed | None:
-        with Shell(address, job.login_key) as shell:
-            now = observe.installed(shell, job.distribution)
-        seen[0] = now.host_name
+        try:
+            with Shell(address, job.login_key) as shell:
+                now = observe.installed(shell, job.distribution)
+        except (NoSsh, CommandTimedOut, CommandFailed) as problem:  # its sshd starts again in the first minute
+            stage.say(problem.found)
+            return None
+        seen[0] = f"its host name still is {now.host_name!r}"
         return now if now.host_name == job.host.name else None
 
     try:
         found = stage.until(look, job.deadlines.settle, f"the host name {job.host.name}")
     except TimedOut:
         remedy = "its user-data was not applied: see `journalctl -t coreos-cloudinit` on it"
-        raise ServiceFailed(doing, f"its host name still is {seen[0]!r}", remedy) from None
+        raise ServiceFailed(doing, seen[0], remedy) from None
     expected = replace(found, distribution=job.distribution, user_data_sha256=job.user_data_sha256)
     if found != expected:
         raise ServiceFailed(doing, f"expected {expected}, found {found}", "look at it, then install it again")

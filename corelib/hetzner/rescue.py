@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import Refused
-from .errors import NoSsh, ResetUnknown
+from .errors import CommandTimedOut, NoSsh, ResetUnknown
 from .facts import Rescue
 from .job import Job, Login
 from .ssh import KeyPair, Shell
@@ -72,7 +72,7 @@ def _let_in(login: Login) -> bool | None:
     try:
         with Shell(login.address, login.key) as shell:
             name = shell.read("hostname")
-    except NoSsh:
+    except (NoSsh, CommandTimedOut):
         return None
     if name != "rescue":
         raise Refused(

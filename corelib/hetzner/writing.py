@@ -6,7 +6,7 @@ import hashlib
 import time
 
 from . import disks, target
-from .errors import NoSsh
+from .errors import CommandTimedOut, NoSsh
 from .facts import Disk
 from .job import Job, Login
 from .ssh import Shell
@@ -57,7 +57,7 @@ def _follow(job: Job, login: Login, stage: Stage) -> tuple[int, str]:
         try:
             with Shell(login.address, login.key) as shell:
                 return _watch(shell, deadline - time.monotonic(), stage)
-        except NoSsh as problem:
+        except (NoSsh, CommandTimedOut) as problem:  # refused, or fallen silent
             stage.say(f"connection lost, the install goes on without it: {problem.found}")
             return None
 

@@ -62,5 +62,7 @@ class DeployAzure(Changing):
             raise BadInput("planning deploy-azure", "the parameters have no fleet.azure", "add tenant and subscription")
         endpoint, ca = self.targets.azure()
         credential = client.credential_of(azure.credential)
-        self._identify("azure", client.identity(credential, ARM))
+        who = client.identity(credential, ARM)
+        self._identify("azure", who)
+        client.check_tenant(who, azure)
         return client.connect(azure, endpoint=endpoint, verify=ca, credential=credential)

@@ -160,3 +160,15 @@ def test_an_endpoint_that_is_not_there_is_unreachable(lab: Lab, deploy: Deploy) 
         one._config.retry_policy.total_retries = 0
     with pytest.raises((Unreachable, TimedOut), match="was not reached"):
         Deployment(at.fleet, cloud, at.endpoint, at.resources).observe()
+
+
+def test_a_login_for_another_tenant_is_refused(lab: Lab, deploy: Deploy) -> None:
+    account = deploy(lab).fleet.azure
+    assert account is not None
+    who = client.identity(client.credential_of("managed-identity"), "https://management.azure.com")
+    assert who["tid"] == account.tenant
+    assert set(who) == {"kind", "tid", "oid", "appid"}
+    client.check_tenant(who, account)
+    client.check_tenant({"kind": "a token that tells nothing"}, account)
+    with pytest.raises(client.LoginFailed, match="the login is for the tenant"):
+        client.check_tenant(who, account.model_copy(update={"tenant": "99999999-9999-9999-9999-999999999999"}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from ipaddress import IPv4Network
 from typing import Any
 
 from hypothesis import given
@@ -152,3 +153,35 @@ def test_the_digest_does_not_hang_on_an_order(order: list[str]) -> None:
     kept = {target: bodies[target] for target in order[:5]}
     again = {target: bodies[target] for target in sorted(order[:5])}
     assert plan(kept).digest == plan(again).digest
+
+
+def test_a_change_that_was_begun_is_still_covered_by_its_approval() -> None:
+    bodies, target = there(), "azure-lab-a/security-group/azure-lab-a-nsg"
+    bodies[target]["properties"]["securityRules"].append({"name": "by-hand", "properties": {}})
+    approved = approve(plan(bodies), NOW, "op@host")
+    assert changed(bodies) == {target: "change"}
+    bodies[target]["properties"]["provisioningState"] = "Updating"
+    assert changed(bodies) == {target: "create"}
+    permit(plan(bodies), approved, NOW)
+
+
+def test_prefixes_and_zones_have_no_order_and_tags_and_keys_have_their_case() -> None:
+    ranges = ("198.51.100.0/24", "203.0.113.0/24")
+    cluster = FLEET.clusters[0].model_copy(update={"ssh_from": tuple(map(IPv4Network, ranges))})
+    several = FLEET.model_copy(update={"clusters": (cluster, *FLEET.clusters[1:])})
+    resources = desired.resources(several, custom_data(several))
+    bodies = there(resources)
+    rule = bodies["azure-lab-a/security-group/azure-lab-a-nsg"]["properties"]["securityRules"][0]
+    rule["properties"]["sourceAddressPrefixes"].reverse()
+    assert plan(bodies, resources).empty
+    rule["properties"]["sourceAddressPrefixes"][0] = "0.0.0.0/0"
+    assert not plan(bodies, resources).empty
+    for path, upper in (("tags", "runbooks-owner"), ("keys", "")):
+        bodies = there()
+        machine = bodies["azure-lab-a/machine/azure-lab-01"]
+        if path == "tags":
+            machine["tags"][upper] = machine["tags"][upper].upper()
+        else:
+            key = machine["properties"]["osProfile"]["linuxConfiguration"]["ssh"]["publicKeys"][0]
+            key["keyData"] = key["keyData"].swapcase()
+        assert not plan(bodies).empty, path

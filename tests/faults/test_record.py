@@ -326,6 +326,31 @@ def test_record_of_an_apply_that_is_interrupted(approved: tuple[Path, str], time
 
 
 @pytest.mark.faults
+@pytest.mark.parametrize("times", [1, 2])
+def test_record_of_an_apply_that_is_interrupted_in_jupyterlab(
+    approved: tuple[Path, str], times: int, matrix: list[Row]
+) -> None:
+    root, digest = approved
+    with opened(root, "deploy-azure", **_slow(root)) as lab:
+        code = lab.code()
+        code[1]["source"] = "".join(code[1]["source"]).replace('approved_plan = ""', f'approved_plan = "{digest}"')
+        assert [lab.run(cell) for cell in code[:4]] == ["ok"] * 4
+        apply = lab.send(code[4])
+        until((root / "begun").exists)
+        for _ in range(times):
+            lab.manager.interrupt_kernel()
+            time.sleep(0.5)
+        assert lab.wait(apply) == "error"
+        assert "interrupted" in json.dumps(code[4]["outputs"])
+        saved = lab.save(root / "out.ipynb")
+    one = records(root)[-1]
+    assert [entry["kind"] for entry in read(Path(one.path))].count("interrupt") == times
+    check(one, saved, matrix, f"Ctrl-C x{times} in an apply", "jupyter", "interrupted")
+    again = papermill.run(root, "deploy-azure", *LAB, "-p", "approved_plan", digest)
+    assert again.record.outcome == "succeeded", again.shown[-2000:]
+
+
+@pytest.mark.faults
 def test_record_of_an_apply_that_slept(approved: tuple[Path, str], matrix: list[Row]) -> None:
     """Stopped as a laptop that sleeps: it looks at lock, approval and plan again, and goes on."""
     root, digest = approved

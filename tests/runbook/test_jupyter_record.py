@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from corelib.cli import main
 from corelib.errors import RunbookError
 from corelib.project import Project
 from corelib.record import read, records
@@ -140,3 +144,29 @@ def test_a_secret_of_the_second_run_is_hidden_too(lab: Lab) -> None:
     assert lab.run(telling) == "ok"
     assert "hunter2" not in json.dumps(lab.notebook)
     assert "[secret " in json.dumps(telling["outputs"])
+
+
+def test_a_run_whose_kernel_was_killed_is_sealed_and_its_draft_filed_by_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = lay_out(tmp_path / "project")
+    monkeypatch.setenv("RUNBOOKS_ROOT", str(root))
+    with opened(root, "render") as lab:
+        for cell in lab.code()[:3]:
+            lab.run(cell)
+        (one,) = records(root)
+        assert (one.outcome, main(["seal", one.id])) == ("running", 3)
+        assert "it is still being written" in capsys.readouterr().err
+        os.kill(read(Path(one.path))[0]["pid"], signal.SIGKILL)
+        while records(root)[0].outcome == "running":
+            time.sleep(0.05)
+        saved = lab.save(root / "saved.ipynb")
+    assert main(["collect", str(saved)]) == 3
+    assert f"runbooks seal {one.id}" in capsys.readouterr().err
+    assert main(["seal", one.id[-6:]]) == 0
+    assert main(["collect", str(saved)]) == 0
+    assert main(["show", one.id]) == 0
+    assert "render in lab: interrupted" in capsys.readouterr().out
+    assert main(["verify-record", str(root / "records" / "lab")]) == 0
+    assert main(["prune", "--keep", "1h", "--environment", "lab"]) == 0
+    assert "0 records would be removed" in capsys.readouterr().out

@@ -7,6 +7,7 @@ Exit codes: 0 succeeded, no change or awaiting approval · 1 failed · 2 bad inp
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -67,6 +68,13 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument("--as-written", action="store_true", help="the form in which the reference's owner wrote it")
     render.set_defaults(act=_render)
 
+    lint = commands.add_parser("lint", help="what each release would make of a #cloud-config, line by line")
+    lint.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    lint.add_argument("--release", action="append", choices=("coreos", "flatcar"), help="default: both")
+    lint.add_argument("--fix", action="store_true", help="write the corrected file, where no decision is needed")
+    lint.add_argument("--json", action="store_true")
+    lint.set_defaults(act=_lint)
+
     run = commands.add_parser("run", help="run a runbook headless, its notebook filed with its record")
     run.add_argument("name", choices=("render", "deploy-azure", "install-hetzner", "verify-etcd"))
     run.add_argument("-f", "--file", type=Path, required=True)
@@ -110,15 +118,41 @@ def _render(given: argparse.Namespace) -> int:
     from .. import userdata  # noqa: PLC0415 - each command loads only what it needs
     from ..runbook.inputs import load  # noqa: PLC0415
     from ..runbook.render import write  # noqa: PLC0415
+    from ..views.findings import lines  # noqa: PLC0415
 
     loaded = load(given.file.resolve(), project.find_or_here())
     rendered = userdata.render(loaded.fleet, "as-written" if given.as_written else None)
     write(rendered, given.out.resolve())
     for name, one in rendered.items():
         print(f"{one.sha256[:12]}  {given.out / name}.yaml")
-    for finding in userdata.findings(rendered):
-        print(finding, file=sys.stderr)
+    for line in lines(userdata.findings(rendered)):
+        print(line, file=sys.stderr)
     return 0
+
+
+def _lint(given: argparse.Namespace) -> int:
+    from ..runbook import lint  # noqa: PLC0415 - each command loads only what it needs
+    from ..userdata.lint import RELEASES  # noqa: PLC0415
+
+    mended = [str(file) for file in given.files if given.fix and lint.mend(file)]
+    releases = [RELEASES[name] for name in given.release or RELEASES]
+    found = {str(file): lint.check(file, releases) for file in given.files}
+    worst = any(trap.severity == "error" for traps in found.values() for trap in traps)
+    if given.json:
+        facts = ("rule", "severity", "line", "message", "remedy", "releases")
+        listed = {file: [{name: getattr(t, name) for name in facts} for t in traps] for file, traps in found.items()}
+        print(json.dumps({"mended": mended, "files": listed}, indent=1))
+        return 1 if worst else 0
+    for file in mended:
+        print(f"{file}: corrected")
+    for file, traps in found.items():
+        for trap in traps:
+            releases_said = "" if len(trap.releases) in (0, len(releases)) else f" on {', '.join(trap.releases)}"
+            remedy = f" ({trap.remedy})" if trap.remedy else ""
+            print(f"{file}:{trap.line}: {trap.severity}{releases_said}: {trap.message}{remedy} [{trap.rule}]")
+        count = sum(trap.severity == "error" for trap in traps)
+        print(f"{file}: {count} errors, {len(traps) - count} other findings")
+    return 1 if worst else 0
 
 
 def _run(given: argparse.Namespace) -> int:

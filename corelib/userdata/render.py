@@ -17,8 +17,7 @@ from ..fleet import Cluster, Dedicated, Fleet, Host
 from ..report import Finding, Report
 from . import etcd
 from .cloudconfig import Quoted, emit
-
-AZURE_LIMIT = 65_535  # bytes of custom data before base64 (Azure: osProfile.customData)
+from .lint import RELEASES, lint
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +47,13 @@ def render(fleet: Fleet, profile: str | None = None) -> dict[str, UserData]:
     for cluster in fleet.clusters:
         for host in cluster.hosts:
             text = emit(cluster_document(fleet, cluster, host))
-            result[host.name] = UserData(host.name, text, Report.of(_host_findings(fleet, host, text, as_written)))
+            result[host.name] = UserData(
+                host.name, text, Report.of(_findings(fleet, host.name, text, waits=not as_written))
+            )
     for dedicated in fleet.dedicated:
         text = emit(_dedicated(fleet, dedicated))
-        result[dedicated.name] = UserData(dedicated.name, text, Report())
+        report = Report.of(_findings(fleet, dedicated.name, text, waits=False))
+        result[dedicated.name] = UserData(dedicated.name, text, report)
     return result
 
 
@@ -103,12 +105,11 @@ def _update(fleet: Fleet) -> dict[str, Any]:
     return {"group": fleet.release.channel, "reboot_strategy": Quoted(fleet.updates.reboot_strategy)}
 
 
-def _host_findings(fleet: Fleet, host: Host, text: str, as_written: bool) -> Iterator[Finding]:
-    size = len(text.encode())
-    if size > AZURE_LIMIT:
-        yield Finding("error", host.name, f"{size} bytes of user-data; Azure takes at most {AZURE_LIMIT}")
-    if as_written:
-        yield Finding("warning", host.name, "as written, nothing starts etcd2.service", "deploy the profile bootable")
-    elif fleet.overlay.unit:
+def _findings(fleet: Fleet, host: str, text: str, *, waits: bool) -> Iterator[Finding]:
+    """What the release would make of the document; `waits`: its etcd waits for the overlay."""
+    release = RELEASES[fleet.release.distribution]
+    for trap in lint(text.encode(), (release,)):
+        yield Finding(trap.severity, f"{host}:{trap.line}", trap.message, trap.remedy)
+    if fleet.overlay.unit and waits:
         message = f"etcd waits for {fleet.overlay.unit}, which this user-data does not bring"
-        yield Finding("warning", host.name, message, "the image or a later step has to; etcd is tried every 10 s")
+        yield Finding("warning", host, message, "the image or a later step has to; etcd is tried every 10 s")

@@ -84,6 +84,33 @@ def load(text: str, source: str) -> Parameters:
     return Parameters(fleet, source, digest, Report.of(document.findings), tuple(document.examples()))
 
 
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a parameters file (2020-12), for completion in editors; `load` finds more."""
+    fleet = Fleet.model_json_schema()
+    definitions = fleet.pop("$defs")
+    properties = fleet["properties"]
+    environment = properties.pop("environment")
+    fleet["required"] = [name for name in fleet["required"] if name != "environment"]
+    whole = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "description": "What shall exist in one environment: parameters/<environment>.yaml",
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["environment", "fleet"],
+        "properties": {"environment": environment, "fleet": fleet},
+        "$defs": definitions,
+    }
+    untitled: dict[str, Any] = _untitled(whole)
+    return untitled
+
+
+def _untitled(schema: Any) -> Any:
+    """Without the titles that pydantic makes of names, which say nothing new."""
+    if isinstance(schema, dict):
+        return {k: _untitled(v) for k, v in schema.items() if not (k == "title" and isinstance(v, str))}
+    return [_untitled(item) for item in schema] if isinstance(schema, list) else schema
+
+
 def _validate(data: Any, document: _Document) -> Fleet:
     """Check the two top-level keys, then let the model check the rest; all findings go to the document."""
     if not isinstance(data, dict):

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from corelib import parameters
 from corelib.parameters import ParametersError
 
 FOLDER = Path(__file__).parents[1] / "parameters"
 LAB = (FOLDER / "lab.yaml").read_text()
+PRD = (FOLDER / "prd.yaml").read_text()
 
 
 def problems(text: str) -> list[str]:
@@ -140,3 +143,17 @@ def test_any_text_is_answered(text: str) -> None:
 def test_any_fleet_is_answered(fleet: object) -> None:
     with pytest.raises(ParametersError):
         parameters.load(yaml.safe_dump({"environment": "x", "fleet": fleet}), "p.yaml")
+
+
+def test_the_schema_for_editors_is_current_and_takes_what_loads() -> None:
+    committed = json.loads((FOLDER / "schema.json").read_text())
+    assert committed == parameters.schema(), "runbooks schema > parameters/schema.json"
+    validator = Draft202012Validator(committed)
+    for text in (LAB, PRD):
+        content = yaml.safe_load(text)
+        assert list(validator.iter_errors(content)) == []
+        content["fleet"]["etcd"]["tokn"] = "x"
+        del content["fleet"]["release"]
+        found = {error.message for error in validator.iter_errors(content)}
+        assert any("'tokn'" in message for message in found)
+        assert any("'release' is a required property" in message for message in found)

@@ -62,6 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("-f", "--file", type=Path, required=True)
     check.set_defaults(act=_check)
 
+    schema = commands.add_parser("schema", help="the JSON Schema of parameters files, as in parameters/schema.json")
+    schema.set_defaults(act=_schema)
+
     render = commands.add_parser("render", help="write the user-data of every host into a folder")
     render.add_argument("-f", "--file", type=Path, required=True)
     render.add_argument("--out", type=Path, required=True, metavar="DIR", help="replaced as a whole")
@@ -111,6 +114,13 @@ def _check(given: argparse.Namespace) -> int:
         print(finding)
     for example in loaded.examples:
         print(f"{example.where}: still an example: {example.path}")
+    return 0
+
+
+def _schema(_: argparse.Namespace) -> int:
+    from ..parameters import schema  # noqa: PLC0415 - each command loads only what it needs
+
+    print(json.dumps(schema(), indent=1))
     return 0
 
 

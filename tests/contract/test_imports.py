@@ -26,7 +26,7 @@ ALLOWED = {
     # The lab shares no code with what it stands in for: otherwise one bug would render and read consistently.
     "lab": {"errors", "lab"},
     "runbook": CLIENTS | {"record", "kernel", "views", "runbook", "lab", "project", "references"},
-    "cli": {"runbook", "record", "views", "userdata", "project", "errors"},
+    "cli": {"runbook", "record", "views", "userdata", "parameters", "project", "errors"},
 }
 IO_MODULES = {"os", "socket", "subprocess", "requests", "asyncssh", "http", "azure", "tornado", "pathlib", "shutil"}
 

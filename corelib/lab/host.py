@@ -19,6 +19,7 @@ from typing import Any
 
 from . import systemd
 from .cloudconfig import CloudConfig, CloudConfigError, read
+from .disks import Disks
 from .site import Machine, Site
 from .systemd import UnitError
 
@@ -57,6 +58,7 @@ class Host:
     machine: Machine
     folder: Path
     site: Site
+    disks: Disks
     notes: list[str] = field(default_factory=list)
     refused: str = ""  # why no etcd was started
     environment: dict[str, str] = field(default_factory=dict)
@@ -74,7 +76,7 @@ class Host:
             config = read(self.machine.custom_data, self.machine.distribution, {})
             self.notes += config.notes
             self._write_files(config)
-            self._start(self._units(config))
+            self._start(self._units(config), self._texts(config))
         except (CloudConfigError, UnitError, OSError) as problem:
             self.refused = str(problem)
         self.notes += [self.refused] if self.refused else []
@@ -135,12 +137,22 @@ class Host:
                 result[unit.name] = files
         return result
 
-    def _start(self, units: Mapping[str, list[str]]) -> None:
+    def _texts(self, config: CloudConfig) -> dict[str, list[str]]:
+        """Every unit that is there, started or not, with its unit file and drop-ins."""
+        shipped = _SHIPPED[self.machine.distribution]
+        texts = {name: [text] for name, text in shipped.items()}
+        for unit in config.units:
+            texts[unit.name] = [unit.content or shipped.get(unit.name, ""), *(text for _, text in unit.drop_ins)]
+        return texts
+
+    def _start(self, units: Mapping[str, list[str]], present: Mapping[str, list[str]]) -> None:
         self.notes += [f"{name}: started (the lab does not simulate it)" for name in units if name not in _ETCD_UNITS]
         etcd = next((name for name in units if name in _ETCD_UNITS), None)
         if etcd is None:
             self.refused = next((note for note in self.notes if "etcd" in note), "the user-data starts no etcd")
             return
+        for path in systemd.mounts_for(units[etcd]):
+            self.disks.mount(path, self.root, present, self.machine.data_disks)
         host_name = (self.root / "etc/hostname").read_text().strip()
         identity = hashlib.sha256(f"{self.site.id}/{self.machine.name}".encode()).hexdigest()[:32]
         specifiers = {"H": host_name, "m": identity, "n": etcd, "i": "", "p": etcd.rpartition(".")[0]}
@@ -174,12 +186,13 @@ class Fleet:
 
     def __init__(self, site: Site) -> None:
         self._site = site
+        self._disks = Disks(site.folder / "disks")
         self._hosts: dict[str, Host] = {}
 
     def boot(self, machine: Machine) -> None:
         """Boot a new host; one of the same name is ended first."""
         self.destroy(machine.name)
-        host = Host(machine, self._site.folder / "hosts" / machine.name, self._site)
+        host = Host(machine, self._site.folder / "hosts" / machine.name, self._site, self._disks)
         self._hosts[machine.name] = host
         host.boot()
 
@@ -188,6 +201,10 @@ class Fleet:
         host = self._hosts.pop(name, None)
         if host is not None:
             host.end()
+
+    def erase(self, disk: str) -> None:
+        """Forget a data disk; unknown names are ignored."""
+        self._disks.erase(disk)
 
     def status(self) -> list[dict[str, Any]]:
         """The status of every host, by name."""

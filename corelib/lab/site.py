@@ -89,3 +89,6 @@ class Hosts(Protocol):
 
     def destroy(self, name: str) -> None:
         """End a host and forget its root disk; unknown names are ignored."""
+
+    def erase(self, disk: str) -> None:
+        """Forget a data disk; unknown names are ignored."""

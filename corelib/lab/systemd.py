@@ -64,6 +64,12 @@ def required(files: Iterable[str]) -> list[str]:
     return [name for value in found for name in value.split()]
 
 
+def mounts_for(files: Iterable[str]) -> list[str]:
+    """The paths that have to be mounted before this unit is started (systemd.unit(5), RequiresMountsFor=)."""
+    found = (one for text in files for one in settings(text) if (one.section, one.key) == ("Unit", "RequiresMountsFor"))
+    return [path for one in found for path in one.value.split()]
+
+
 def expand(text: str, specifiers: dict[str, str]) -> str:
     """Replace `%H` and the like; `%%` is a percent sign. UnitError for one that the lab does not know."""
 

@@ -66,14 +66,16 @@ def host_file(service: Service, etcd: Etcd, host: Host) -> dict[str, Any]:
 
 
 def started_unit(service: Service, fleet: Fleet) -> dict[str, Any]:
-    """The service enabled, started, and ordered on the overlay.
+    """The service enabled, started, and ordered on the overlay and on its data disk.
 
     The overlay's unit is wanted, not required: a missing one must not keep etcd from being tried again (the shipped
     unit restarts it every 10 s) until the overlay's address exists. A missing environment file is an error here.
     """
     before = " ".join(["network-online.target", *([fleet.overlay.unit] if fleet.overlay.unit else [])])
-    order = f"[Unit]\nWants={before}\nAfter={before}\n\n"
-    drop_in = _drop_in(order + _environment(service, optional=""))
+    order = f"[Unit]\nWants={before}\nAfter={before}\nRequiresMountsFor={service.data_dir}\n\n"
+    # A new file system belongs to root; etcd runs as its own user (ETCD_USER=etcd of the shipped unit).
+    owned = f"ExecStartPre=/usr/bin/install -d -m 0700 -o etcd -g etcd {service.data_dir}\n"
+    drop_in = _drop_in(order + _environment(service, optional="") + owned)
     return {"name": service.unit, "enable": True, "command": "start", "drop_ins": [drop_in]}
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..fleet import Cluster, Dedicated, Fleet, Host
 from ..report import Finding, Report
-from . import etcd
+from . import disk, etcd
 from .cloudconfig import Quoted, emit
 from .lint import RELEASES, lint
 
@@ -80,7 +80,10 @@ def _bootable_host(fleet: Fleet, _: Cluster, host: Host) -> dict[str, Any]:
             etcd.shared_file(service, fleet.etcd, timing=True),
             etcd.host_file(service, fleet.etcd, host),
         ],
-        "coreos": {"update": _update(fleet), "units": [etcd.started_unit(service, fleet)]},
+        "coreos": {
+            "update": _update(fleet),
+            "units": [*disk.units(service.data_dir), etcd.started_unit(service, fleet)],
+        },
     }
 
 

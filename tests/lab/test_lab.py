@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -239,3 +241,99 @@ def test_a_missing_environment_file_keeps_the_unit_from_starting(fleet: Fleet) -
 def test_a_document_that_is_refused_applies_nothing(fleet: Fleet) -> None:
     status = boot(fleet, 1, user_data(1).replace(b"coreos:", b"coreos: x\nother:"))
     assert (status["state"], status["reason"]) == ("no etcd", "coreos. is not a mapping")
+
+
+# Data disks: what the unit files say about them is done, in the order that systemd would do it.
+
+FORMAT = "blkid --probe /dev/disk/azure/scsi1/lun0; case $$? in 2) mkfs.ext4 -q /dev/disk/azure/scsi1/lun0;; esac"
+
+
+def with_disk(
+    content: bytes, lun: int = 0, script: str = FORMAT, where: str = "/var/lib/etcd", requires: str = "f.service"
+) -> bytes:
+    units = f"""  units:
+  - name: f.service
+    content: |
+      [Service]
+      Type=oneshot
+      ExecStart=/bin/sh -c '{script}'
+  - name: var-lib-etcd.mount
+    command: start
+    content: |
+      [Unit]
+      Requires={requires}
+      [Mount]
+      What=/dev/disk/azure/scsi1/lun{lun}
+      Where={where}
+"""
+    text = content.decode().replace("  units:\n", units)
+    return text.replace(
+        "        [Service]\n", "        [Unit]\n        RequiresMountsFor=/var/lib/etcd\n        [Service]\n"
+    ).encode()
+
+
+def boot_with(fleet: Fleet, content: bytes, *disks: str) -> dict[str, object]:
+    fleet.boot(Machine("h1", "h1", content, "flatcar", disks))
+    return fleet.status()[0]
+
+
+ALONE = "h1=http://127.0.31.1:2380"
+
+
+def _put(value: str) -> None:
+    _etcd("/v3/kv/put", {"key": "YQ==", "value": base64.b64encode(value.encode()).decode()})
+
+
+def _get() -> str:
+    found = _etcd("/v3/kv/range", {"key": "YQ=="}).get("kvs", [])
+    return base64.b64decode(found[0]["value"]).decode() if found else ""
+
+
+def _etcd(path: str, content: dict[str, str]) -> dict[str, Any]:
+    with urllib.request.urlopen(f"http://127.0.31.1:2379{path}", json.dumps(content).encode(), timeout=5) as answer:
+        found: dict[str, Any] = json.load(answer)
+    return found
+
+
+def test_a_data_disk_outlives_its_host_and_is_formatted_once(fleet: Fleet) -> None:
+    content = with_disk(user_data(1, ALONE))
+    assert boot_with(fleet, content, "d1")["state"] == "etcd runs"
+    until(lambda: healthy(1), 20)
+    _put("kept")
+    fleet.destroy("h1")
+    assert boot_with(fleet, content, "d1")["state"] == "etcd runs"
+    until(lambda: healthy(1), 20)
+    assert _get() == "kept"
+    fleet.destroy("h1")
+    fleet.erase("d1")
+    assert boot_with(fleet, content, "d1")["state"] == "etcd runs"
+    until(lambda: healthy(1), 20)
+    assert _get() == "", "a deleted disk is blank when it is made again"
+
+
+def test_a_script_that_does_not_look_wipes_the_disk_at_every_boot(fleet: Fleet) -> None:
+    content = with_disk(user_data(1, ALONE), script="mkfs.ext4 -q /dev/disk/azure/scsi1/lun0")
+    for _ in range(2):
+        assert boot_with(fleet, content, "d1")["state"] == "etcd runs"
+        until(lambda: healthy(1), 20)
+        assert _get() == ""
+        _put("lost")
+        fleet.destroy("h1")
+
+
+@pytest.mark.parametrize(
+    ("options", "disks", "words"),
+    [
+        ({}, (), "timed out waiting for device /dev/disk/azure/scsi1/lun0"),
+        ({"lun": 1}, ("d1",), "timed out waiting for device /dev/disk/azure/scsi1/lun1"),
+        ({"script": "true"}, ("d1",), "the disk is blank"),
+        ({"where": "/var/lib/other"}, ("d1",), "Where= setting doesn't match unit name"),
+        ({"requires": "absent.service"}, ("d1",), "absent.service not found"),
+    ],
+)
+def test_etcd_is_not_started_without_its_disk(
+    fleet: Fleet, options: dict[str, Any], disks: tuple[str, ...], words: str
+) -> None:
+    status = boot_with(fleet, with_disk(user_data(1, ALONE), **options), *disks)
+    assert status["state"] == "no etcd"
+    assert words in str(status["reason"])

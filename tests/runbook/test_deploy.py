@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from corelib import lab
+from corelib import lab, parameters
+from corelib.azure import client
 from corelib.record import read
 from tests.project import lay_out
 
@@ -79,6 +80,37 @@ def test_plan_approve_apply_verify_and_a_dead_member(root: Path) -> None:
     assert broken.record.outcome == "unhealthy"
     assert "azure-lab-03 refuses connections on 127.0.8.3:2379" in broken.shown
     assert "Traceback" not in broken.shown
+
+
+@pytest.mark.faults
+def test_a_machine_that_somebody_deleted_comes_back_with_etcds_data(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its disk outlived it: the member is the same one, and nothing has to be told to the cluster."""
+    digest = _digest(papermill.run(root, "deploy-azure", *LAB).shown)
+    assert papermill.run(root, "deploy-azure", *LAB, "-p", "approved_plan", digest).record.outcome == "succeeded"
+    _cloud(root, monkeypatch).compute.virtual_machines.begin_delete("azure-lab-b", "azure-lab-04").result()
+    assert set(_hosts(root)) == {"azure-lab-01", "azure-lab-02", "azure-lab-03"}
+    assert papermill.run(root, "verify-etcd", *LAB).record.outcome == "unhealthy"
+    planned = papermill.run(root, "deploy-azure", *LAB)
+    assert "2 to create" in planned.shown, "the machine, and the interface that went with it"
+    again = papermill.run(root, "deploy-azure", *LAB, "-p", "approved_plan", _digest(planned.shown))
+    assert again.record.outcome == "succeeded", again.shown[-2000:]
+    verified = papermill.run(root, "verify-etcd", *LAB)
+    assert verified.record.outcome == "succeeded", verified.shown[-2000:]
+
+
+def _cloud(root: Path, monkeypatch: pytest.MonkeyPatch) -> client.Cloud:
+    """Somebody else's client, as of the portal; its login is the lab's for the rest of the test."""
+    endpoints = lab.status(root, NETWORK).endpoints
+    account = parameters.load((root / "parameters" / "lab.yaml").read_text(), "lab.yaml").fleet.azure
+    assert endpoints is not None
+    assert account is not None
+    monkeypatch.setenv("IDENTITY_ENDPOINT", endpoints.identity)
+    monkeypatch.setenv("IDENTITY_HEADER", endpoints.identity_header)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.0/8")
+    credential = client.credential_of("managed-identity")
+    return client.connect(account, endpoint=endpoints.arm, verify=endpoints.ca, credential=credential)
 
 
 def test_with_example_values_nobody_is_logged_in_or_asked(root: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from corelib import parameters, userdata
 from corelib.fleet import Fleet
-from corelib.userdata import cloudconfig
+from corelib.userdata import cloudconfig, disk
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "tests" / "reference"
@@ -72,7 +73,7 @@ def test_words_that_yaml_would_change_are_quoted_and_keys_have_underscores(name:
 
 def test_bootable_starts_todays_service_ordered_on_the_overlay() -> None:
     document = cloudconfig.read(userdata.render(fleet("prd"))["azure-prd-03"].text)
-    (unit,) = document["coreos"]["units"]
+    *_, unit = document["coreos"]["units"]
     assert (unit["name"], unit["enable"], unit["command"]) == ("etcd-member.service", True, "start")
     drop_in = unit["drop_ins"][0]["content"]
     assert "After=network-online.target weave.service\n" in drop_in
@@ -91,9 +92,35 @@ def test_bootable_on_coreos_starts_etcd2() -> None:
     old = fleet("prd").model_copy(
         update={"release": fleet("prd").release.model_copy(update={"distribution": "coreos"})}
     )
-    (unit,) = cloudconfig.read(userdata.render(old)["azure-prd-01"].text)["coreos"]["units"]
+    *_, unit = cloudconfig.read(userdata.render(old)["azure-prd-01"].text)["coreos"]["units"]
     assert (unit["name"], unit["command"]) == ("etcd2.service", "start")
     assert "ETCD_DATA_DIR=/var/lib/etcd2" in unit["drop_ins"][0]["content"]
+
+
+@pytest.mark.parametrize("distribution", ["flatcar", "coreos"])
+def test_etcds_data_lies_on_its_disk_which_is_formatted_only_if_blank(distribution: str) -> None:
+    release = fleet("prd").release.model_copy(update={"distribution": distribution})
+    rendered = userdata.render(fleet("prd").model_copy(update={"release": release}))["azure-prd-01"].text
+    formatting, mount, etcd = cloudconfig.read(rendered)["coreos"]["units"]
+    where = {"flatcar": "/var/lib/etcd", "coreos": "/var/lib/etcd2"}[distribution]
+    assert mount["name"] == where.strip("/").replace("/", "-") + ".mount"
+    assert f"Where={where}\n" in mount["content"]
+    assert "What=/dev/disk/azure/scsi1/lun0\n" in mount["content"]
+    assert f"Requires={formatting['name']}\n" in mount["content"]
+    assert f"RequiresMountsFor={where}\n" in etcd["drop_ins"][0]["content"]
+    assert f"Environment=ETCD_DATA_DIR={where}\n" in etcd["drop_ins"][0]["content"]
+    script = formatting["content"].split("/bin/sh -c '")[1].split("'")[0].replace("$$", "$")
+    assert script.index("blkid --probe") < script.index("mkfs.ext4")
+    for known, tried in ((0, False), (2, True), (4, False), (8, False)):
+        # The very script, with stand-ins of the two programs that say what blkid says of a disk.
+        shell = f"blkid() {{ return {known}; }}; mkfs.ext4() {{ echo made; }}; {script}"
+        done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
+        assert (done.stdout == "made\n", done.returncode == 0) == (tried, known in (0, 2))
+
+
+def test_a_path_becomes_a_units_name_as_systemd_escapes_it() -> None:
+    assert disk.mount_unit("/var/lib/etcd") == "var-lib-etcd.mount"
+    assert disk.mount_unit("/var/lib/my-etcd/") == r"var-lib-my\x2detcd.mount"
 
 
 def test_the_dedicated_machine_runs_no_etcd() -> None:

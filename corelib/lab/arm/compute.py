@@ -80,6 +80,7 @@ KINDS = (
         updated=202,
         has_etag=False,
         prepare=_disk,
+        remove=lambda cloud, gone: cloud.hosts.erase(gone.id.name),
         view=_ownership,
         in_use=_attached,
     ),

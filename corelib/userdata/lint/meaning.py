@@ -17,6 +17,7 @@ _READ_BY_NETWORKD = (".network", ".netdev", ".link")
 _SUFFIXES = (*_READ_BY_NETWORKD, ".service", ".socket", ".timer", ".mount", ".automount", ".target", ".path", ".slice",
              ".swap", ".device", ".scope")  # fmt: skip
 _ETCD_UNITS = ("etcd.service", "etcd2.service", "etcd-member.service")
+_DASH = r"\x2d"  # a hyphen of a path in a unit's name (systemd.unit(5))
 _LOOPBACK = re.compile(r"^https?://(127\.|localhost|\[::1\])")
 
 
@@ -99,6 +100,7 @@ def _update(coreos: Mapping) -> Iterator[Trap]:
 
 
 def _units(coreos: Mapping, release: Release) -> Iterator[Trap]:
+    pulled = set(_pulled_in(coreos))
     for unit in coreos.maps("units"):
         name, line = unit.text("name"), _line(unit, "name")
         if not name or "/" in name or not name.endswith(_SUFFIXES):
@@ -108,8 +110,20 @@ def _units(coreos: Mapping, release: Release) -> Iterator[Trap]:
         if name in _ETCD_UNITS and name not in release.shipped and not unit.text("content"):
             remedy = "its etcd is etcd-member.service, with ETCD_DATA_DIR=/var/lib/etcd"
             yield Trap("not-shipped", "error", line, f"there is no {name} on {release.name}", remedy, (release.name,))
-        yield from _never_started(unit, name, line)
+        if name not in pulled:
+            yield from _never_started(unit, name, line)
         yield from _drop_ins(unit)
+
+
+def _pulled_in(coreos: Mapping) -> Iterator[str]:
+    """The units that other ones here want or require, and so start."""
+    for unit in coreos.maps("units"):
+        for _, text in chain(_content(unit), *(_content(drop_in) for drop_in in unit.maps("drop_ins"))):
+            key, _, value = text.strip().partition("=")
+            if key in ("Wants", "Requires", "BindsTo", "Requisite"):
+                yield from value.split()
+            elif key == "RequiresMountsFor":
+                yield from (f"{path.strip('/').replace('-', _DASH).replace('/', '-')}.mount" for path in value.split())
 
 
 def _never_started(unit: Mapping, name: str, line: int) -> Iterator[Trap]:

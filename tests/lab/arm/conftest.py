@@ -40,6 +40,7 @@ class RecordingHosts:
 
     booted: list[Machine] = field(default_factory=list)
     destroyed: list[str] = field(default_factory=list)
+    erased: list[str] = field(default_factory=list)
 
     def boot(self, machine: Machine) -> None:
         if machine.custom_data == b"refuse to boot":
@@ -48,6 +49,9 @@ class RecordingHosts:
 
     def destroy(self, name: str) -> None:
         self.destroyed.append(name)
+
+    def erase(self, disk: str) -> None:
+        self.erased.append(disk)
 
 
 @dataclass

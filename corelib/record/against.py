@@ -114,6 +114,8 @@ def _missing(
         if one.number in used or _run_again(one, executions):
             continue
         cleared = next((cell for cell in cells if not cell.executed and cell.source == one.source), None)
+        if cleared is not None and not one.whole:
+            continue  # its kernel died before anything came of it
         if cleared is not None:
             yield _where(cleared), f"the kernel ran it as execution {one.number}, and its outputs were removed"
         else:

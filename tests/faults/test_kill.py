@@ -122,9 +122,12 @@ def test_ctrl_c_in_the_demo_leaves_nothing_running(tmp_path: Path, seconds: floa
         text=True,
         start_new_session=True,
     )
+    assert demo.stdout is not None
+    first = demo.stdout.readline()  # Python itself is up: before that nothing of ours could hear a signal
     time.sleep(seconds)
     os.killpg(demo.pid, signal.SIGINT)
     said, _ = demo.communicate(timeout=60)
+    assert first.startswith("Starting a lab")
     assert demo.returncode == 5
     assert said.rstrip().endswith("Interrupted.")
     assert "Traceback" not in said

@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from .. import project
 from ..errors import BadInput, Refused, RunbookError, Unhealthy
@@ -71,13 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument("--as-written", action="store_true", help="the form in which the reference's owner wrote it")
     render.set_defaults(act=_render)
 
-    lint = commands.add_parser("lint", help="what each release would make of a #cloud-config, line by line")
-    lint.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    lint.add_argument("--release", action="append", choices=("coreos", "flatcar"), help="default: both")
-    lint.add_argument("--fix", action="store_true", help="write the corrected file, where no decision is needed")
-    lint.add_argument("--json", action="store_true")
-    lint.set_defaults(act=_lint)
-
+    _add_lint(commands)
     run = commands.add_parser("run", help="run a runbook headless, its notebook filed with its record")
     run.add_argument("name", choices=("render", "deploy-azure", "install-hetzner", "verify-etcd"))
     run.add_argument("-f", "--file", type=Path, required=True)
@@ -101,6 +96,15 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="all four runbooks on a lab, from nothing to a verified cluster")
     demo.set_defaults(act=_demo)
     return parser
+
+
+def _add_lint(commands: Any) -> None:
+    lint = commands.add_parser("lint", help="what each release would make of a #cloud-config, line by line")
+    lint.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    lint.add_argument("--release", action="append", choices=("coreos", "flatcar"), help="default: both")
+    lint.add_argument("--fix", action="store_true", help="write the corrected file, where no decision is needed")
+    lint.add_argument("--json", action="store_true")
+    lint.set_defaults(act=_lint)
 
 
 def _check(given: argparse.Namespace) -> int:

@@ -20,7 +20,8 @@ from ..views.plan import plan as show_plan
 from .approvals import Approvals
 from .brake import Brake
 from .pulse import Pulse
-from .session import Session, Watcher
+from .session import Session
+from .watcher import Watcher
 
 
 class Changing(Session):

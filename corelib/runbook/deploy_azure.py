@@ -15,8 +15,8 @@ from ..record.origin import code_version
 from ..views import Table, View
 from .changing import Changing
 from .inventory import Inventory
-from .session import Watcher
 from .targets import ARM
+from .watcher import Watcher
 
 
 class DeployAzure(Changing):

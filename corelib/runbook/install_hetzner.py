@@ -21,7 +21,7 @@ from ..references import path_of
 from ..views import Table, View
 from .changing import Changing
 from .inventory import Inventory
-from .session import Watcher
+from .watcher import Watcher
 
 
 class InstallHetzner(Changing):

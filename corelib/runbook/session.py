@@ -9,8 +9,6 @@ from __future__ import annotations
 import atexit
 import os
 import secrets
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -25,17 +23,15 @@ from ..kernel.cells import Cells
 from ..kernel.display import Live
 from ..kernel.redaction import Redactor
 from ..parameters import Parameters
-from ..plan import Halt, Progress
 from ..record import Journal, ledger, notebook, outcome, read, seal
-from ..record.journal import JournalError
 from ..record.listing import UNFILED
 from ..record.origin import origin
 from ..views import Note, View
 from ..views.document import Tone
-from ..views.plan import progress
 from . import inputs
 from .inputs import Inputs
 from .targets import Targets
+from .watcher import Watcher
 
 _TONES: dict[str, Tone] = {"succeeded": "good", "no change": "good", "awaiting approval": "warn"}
 
@@ -278,42 +274,6 @@ class Session:
                 failed = False
 
         get_ipython().events.register("post_run_cell", after)
-
-
-class Watcher:
-    """Journals every event of an apply before it returns, and shows the state of all targets."""
-
-    def __init__(self, journal: Journal, live: Live, title: str, may_begin: Callable[[], None]) -> None:
-        self._journal = journal
-        self._may_begin = may_begin
-        self._live = live
-        self._title = title
-        self._lock = threading.Lock()
-        self._events: dict[str, list[tuple[float, Progress]]] = {}
-
-    def __call__(self, event: Progress) -> None:
-        """Take one event, from any thread. Raises Halt at a `begin` if nothing new may begin."""
-        now = time.monotonic()
-        with self._lock:
-            begun = self._events.get(event.target, [(now, event)])[0][0]
-        if event.phase == "begin" and not event.tidying:
-            self._may_begin()
-        took = {"seconds": round(now - begun, 3)} if event.phase in ("done", "failed") else {}
-        facts = dict(event.facts) | took
-        try:
-            self._journal.write("step", target=event.target, phase=event.phase, detail=event.detail, facts=facts)
-        except JournalError as problem:
-            raise Halt(problem) from problem  # what cannot be recorded is not done
-        with self._lock:
-            self._events.setdefault(event.target, []).append((now, event))
-            view = progress(self._events, self._title)
-        self._live.show(view)
-
-    def close(self) -> None:
-        """Show the last state, whatever the pace of updates left out."""
-        with self._lock:
-            if self._events:
-                self._live.show(progress(self._events, self._title), force=True)
 
 
 def _stop_if_wished() -> None:

@@ -22,9 +22,12 @@ test: $(READY) check
 faults: $(READY)
 	$(BIN)/pytest -m faults --durations=10 $(if $(ONLY),-k $(ONLY))
 
+# JupyterLab asks elsewhere for news and newer versions of itself; nothing of a lab leaves this machine.
+SILENT := --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
+
 lab: $(READY)
 	$(BIN)/runbooks lab start
-	$(BIN)/jupyter lab runbooks; $(BIN)/runbooks lab stop
+	$(BIN)/jupyter lab $(SILENT) runbooks; $(BIN)/runbooks lab stop
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -17,7 +17,7 @@ body{font:15px/1.5 system-ui,sans-serif;max-width:75em;margin:2em auto;padding:0
 h1{font-size:1.4em}h2{font-size:1.15em;margin-top:2em}table{border-collapse:collapse}
 pre{white-space:pre-wrap;overflow-wrap:anywhere;font:13px/1.4 ui-monospace,monospace;margin:.3em 0}
 .cell{border-left:3px solid #cfd8dc;padding-left:1em;margin:1em 0}.source{color:#546e7a}
-.error{color:#b71c1c}td,th{overflow-wrap:anywhere}
+.error{color:#b71c1c}td,th{overflow-wrap:break-word}
 @media(prefers-color-scheme:dark){body{color:#e4e8ea;background:#151a1c}.source{color:#90a4ae}.error{color:#ef9a9a}}
 """
 _MARKDOWN = mistune.create_markdown(escape=True)
@@ -60,6 +60,8 @@ def _output(output: Mapping[str, Any]) -> str:
         lines = _COLOUR.sub("", "\n".join(output["traceback"]))
         return f"<pre class=error>{escape(lines)}</pre>"
     data = output.get("data", {})
+    if "application/vnd.jupyter.widget-view+json" in data:
+        return "<pre class=source>(a form, which only JupyterLab shows)</pre>"
     if "text/html" in data:
         return _text(data["text/html"])
     for kind in ("image/png", "image/jpeg"):

@@ -16,7 +16,7 @@ demo: $(READY)
 	@$(BIN)/runbooks demo
 
 test: $(READY) check
-	$(BIN)/pytest -m 'not faults' --durations=5
+	$(BIN)/pytest -m 'not faults' --durations=15
 	$(BIN)/python -m pytest -p tests.conftest --nbval-lax --nbval-cell-timeout=120 -v runbooks
 
 faults: $(READY)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from .. import userdata
 from ..errors import BadInput
-from ..userdata import UserData
+from ..userdata import Difference, UserData
 from ..views import Code, Note, Page, Table, View
 from ..views.findings import findings
 from .session import Session
@@ -68,11 +68,7 @@ def show(rendered: Mapping[str, UserData], before: Mapping[str, str | None], pro
     rows = [
         (name, f"{len(one.content)} bytes", one.sha256[:12], _word(before, name, one)) for name, one in rendered.items()
     ]
-    different = [
-        Code(f"{name}: what changed", userdata.difference(name, before[name], one.text), folded=False)
-        for name, one in rendered.items()
-        if before[name] not in (None, one.text)
-    ]
+    different = list(_changes(rendered, before))
     return Page.of(
         Note(f"{len(rendered)} documents rendered, profile {profile}.", "good"),
         Table(("host", "size", "SHA-256", "last rendering"), rows),
@@ -80,6 +76,31 @@ def show(rendered: Mapping[str, UserData], before: Mapping[str, str | None], pro
         Page(tuple(Code(f"{name}: the document", one.text) for name, one in rendered.items())),
         findings(userdata.findings(rendered)),
     )
+
+
+def _changes(rendered: Mapping[str, UserData], before: Mapping[str, str | None]) -> Iterator[View]:
+    """A table for each thing that changed, with all hosts that it changed on."""
+    hosts: dict[tuple[Difference, ...], list[str]] = {}
+    for name, one in rendered.items():
+        old = before[name]
+        if old is None or old == one.text:
+            continue
+        try:
+            hosts.setdefault(userdata.differences(old, one.text), []).append(name)
+        except ValueError as problem:
+            yield Note(f"{name}: the last rendering cannot be compared: {problem}", "warn")
+    for found, names in hosts.items():
+        rows = [(one.where, _shown(one.old), _shown(one.new), _WHEN[one.matters]) for one in found]
+        title = f"What changed on {', '.join(names)}"
+        columns = ("where", "was", "is", "matters")
+        yield Table(columns, rows, title) if rows else Note(f"{title}: the layout only")
+
+
+_WHEN = {"boot": "with the next boot", "bootstrap": "only where etcd starts without data"}
+
+
+def _shown(value: str | None) -> str:
+    return "absent" if value is None else value
 
 
 def _word(before: Mapping[str, str | None], name: str, one: UserData) -> str:

@@ -7,7 +7,6 @@ with the environment files of all its hosts, naming etcd2 without starting it.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -55,15 +54,6 @@ def render(fleet: Fleet, profile: str | None = None) -> dict[str, UserData]:
         report = Report.of(_findings(fleet, dedicated.name, text, waits=False))
         result[dedicated.name] = UserData(dedicated.name, text, report)
     return result
-
-
-def difference(host: str, before: str | None, after: str) -> str:
-    """The lines by which a host's document differs from its last rendering; empty if it does not."""
-    if before == after:
-        return ""
-    old = [] if before is None else before.splitlines()
-    lines = difflib.unified_diff(old, after.splitlines(), f"{host} (last rendering)", host, n=1, lineterm="")
-    return "\n".join(lines)
 
 
 def findings(rendered: Mapping[str, UserData]) -> Report:

@@ -203,6 +203,7 @@ def test_broken_glass_stands_out_until_it_is_countersigned(root: Path, people: d
     assert records(root)[-1].remark == "BREAK GLASS, not countersigned"
 
 
+@pytest.mark.faults
 def test_where_nobody_is_asked_there_is_no_glass_to_break(tmp_path: Path) -> None:
     folder = lay_out(tmp_path / "project", "127.0.46")
     lab.start(folder, NETWORK)

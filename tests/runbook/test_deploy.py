@@ -123,6 +123,7 @@ def test_with_example_values_nobody_is_logged_in_or_asked(root: Path) -> None:
     assert "dedicated" not in run.shown
 
 
+@pytest.mark.faults
 def test_the_profile_as_written_starts_no_etcd_and_verify_says_so(root: Path) -> None:
     file = root / "parameters" / "lab.yaml"
     file.write_text(file.read_text().replace("  overlay:", "  profile: as-written\n  overlay:"))
@@ -135,6 +136,7 @@ def test_the_profile_as_written_starts_no_etcd_and_verify_says_so(root: Path) ->
     assert "etcd is not running on any host" in verified.shown
 
 
+@pytest.mark.faults
 def test_an_altered_peer_address_is_caught_by_reality(root: Path) -> None:
     # A bug of the renderer's, as it were: what reaches the hosts says .9 where the fleet says .3.
     (root / "sitecustomize.py").write_text(BUG)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,12 @@ def test_what_changed_since_the_last_rendering_is_shown(root: Path) -> None:
     file = root / "parameters" / "lab.yaml"
     file.write_text(file.read_text().replace("heartbeat_ms: 500", "heartbeat_ms: 400"))
     run = papermill.run(root, "render", "-f", "parameters/lab.yaml")
-    assert '+      ETCD_HEARTBEAT_INTERVAL="400"' in run.shown
+    assert "What changed on azure-lab-01, azure-lab-02, azure-lab-03, azure-lab-04" in run.shown
+    assert re.search(r"file /etc/etcd-member.env, ETCD_HEARTBEAT_INTERVAL +500 +400 +with the next boot", run.shown)
+    (root / "state" / "lab" / "rendered" / "azure-lab-02.yaml").write_text("units: [")
+    broken = papermill.run(root, "render", "-f", "parameters/lab.yaml")
+    assert "azure-lab-02: the last rendering cannot be compared" in broken.shown
+    assert broken.record.outcome == "succeeded"
 
 
 def main_render(root: Path) -> int:
@@ -52,11 +58,11 @@ def main_render(root: Path) -> int:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("token: etcd", "tokn: etcd", "parameters/lab.yaml:18: error: unknown key 'tokn'; did you mean 'token'?"),
+        ("token: etcd", "tokn: etcd", "parameters/lab.yaml:19: error: unknown key 'tokn'; did you mean 'token'?"),
         (
             "environment: lab",
             '"x; print(1) #": 1\nenvironment: lab',
-            "parameters/lab.yaml:2: error: unknown key 'x; print(1) #'",
+            "parameters/lab.yaml:3: error: unknown key 'x; print(1) #'",
         ),
     ],
 )

@@ -110,8 +110,9 @@ def _verify(given: argparse.Namespace) -> int:
 
 def _chain(every: Any) -> str:
     word = "intact" if every.intact else "ALTERED"
-    head = f"{len(every.records)} records, {word}. The ledger's head, to be kept elsewhere: {every.head}"
-    return "\n".join([*(_verified(one) for one in every.records), *(str(one) for one in every.findings), head])
+    head = f" The ledger's head, to be kept elsewhere: {every.head}" if every.head else ""
+    last = f"{len(every.records)} records, {word}.{head}"
+    return "\n".join([*(_verified(one) for one in every.records), *(str(one) for one in every.findings), last])
 
 
 def _verified(one: Any) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import ledger
 from .journal import NAME as JOURNAL
-from .listing import Record
+from .listing import UNFILED, Record
 from .verify import Finding, Verification, verify
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ def verify_all(folder: Path, signers: str | None = None, head: str = "") -> Chai
     """Check the folder `records/<environment>`. `head` is a ledger's head that was kept elsewhere, or empty."""
     lines = ledger.read(folder)
     there = {path.parent.name for path in folder.glob(f"*/{JOURNAL}")}
+    if folder.name == UNFILED:  # runs that ended before their environment was known belong to no chain
+        return Chain("", (), tuple(verify(folder / name, signers) for name in sorted(there)))
     found = [*_links(lines), *_missing(lines, there), *_tombstones(lines, signers)]
     known = {line.entry["record"] for line in lines if line.entry is not None}
     found += [Finding("altered", name, "the ledger does not know this record") for name in sorted(there - known)]

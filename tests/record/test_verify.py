@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from corelib.cli import main
-from corelib.record import chain, read, records, seal
+from corelib.record import Journal, chain, read, records, seal
 from corelib.record.chain import verify_all
 from corelib.record.signing import load
 from corelib.record.verify import notebook_findings, verify
@@ -261,3 +261,14 @@ sys.exit(main(["verify-record", sys.argv[1]]))
 """
     done = subprocess.run([sys.executable, "-c", program, str(lab)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_runs_that_never_got_an_environment_are_checked_one_by_one(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "unfiled" / "r1")
+    journal.write("start", runbook="render")
+    seal.close(journal, None, complete=False)
+    found = verify_all(tmp_path / "unfiled")
+    assert (found.intact, found.head, [one.outcome for one in found.records]) == (True, "", ["interrupted"])
+    file = tmp_path / "unfiled" / "r1" / "journal.jsonl"
+    file.write_bytes(_without(file.read_bytes(), 0))
+    assert not verify_all(tmp_path / "unfiled").intact

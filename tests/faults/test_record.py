@@ -362,9 +362,11 @@ def test_record_of_an_apply_that_slept(approved: tuple[Path, str], matrix: list[
         os.kill(kernel, signal.SIGCONT)
         process.communicate(timeout=90)
     one = records(root)[-1]
-    kinds = [entry["kind"] for entry in read(Path(one.path))]
-    assert "slept" in kinds
-    assert kinds.count("approval") == 2
+    entries = read(Path(one.path))
+    kinds, slept = [entry["kind"] for entry in entries], [e["seconds"] for e in entries if e["kind"] == "slept"]
+    assert max(slept) >= 5
+    # A machine that stalls for longer than this test's short limit has slept as well, and is asked as often.
+    assert kinds.count("approval") == 1 + len(slept)
     check(one, Path(one.path) / "notebook.ipynb", matrix, "stopped for 6 s in an apply", "runbooks", "succeeded")
 
 

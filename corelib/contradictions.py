@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network
 
-from .fleet import Fleet, quorum
+from .fleet import CLIENT_PORT, LEGACY_CLIENT_PORT, LEGACY_PEER_PORT, PEER_PORT, Fleet, quorum
 from .report import Finding
 
 Location = tuple[str | int, ...]
@@ -19,7 +19,20 @@ _LOOPBACK = IPv4Network("127.0.0.0/8")  # RFC 1122, section 3.2.1.3
 
 def contradictions(fleet: Fleet, where: Where) -> list[Finding]:
     """All contradictions and warnings of a fleet, in the order of the rules."""
-    rules = (_unique, _needed, _overlay, _bootstrap, _timing, _networks, _target, _voters, _approvers)
+    rules = (
+        _unique,
+        _needed,
+        _overlay,
+        _bootstrap,
+        _membership,
+        _choices,
+        _timing,
+        _networks,
+        _target,
+        _voters,
+        _reboots,
+        _approvers,
+    )
     return [finding for rule in rules for finding in rule(fleet, where)]
 
 
@@ -28,9 +41,10 @@ def _unique(fleet: Fleet, where: Where) -> Iterator[Finding]:
     yield from _twice("address", _host_places(fleet, "address"), where)
     clusters = [(c.name, ("fleet", "clusters", n, "name")) for n, c in enumerate(fleet.clusters)]
     yield from _twice("cluster name", clusters, where)
-    yield from _twice(
-        "bootstrap address", [(a, ("fleet", "etcd", "bootstrap", n)) for n, a in fleet.etcd.bootstrap.items()], where
-    )
+    lists = (("bootstrap", fleet.etcd.bootstrap), ("added", fleet.etcd.added))
+    members = [(address, ("fleet", "etcd", key, name)) for key, of in lists for name, address in of.items()]
+    left = [(address, place) for address, place in members if place[3] not in fleet.etcd.removed]
+    yield from _twice("member address", left, where)  # a removed one's may be given to another
     for key in ("server", "disk"):
         places = [(getattr(d, key), ("fleet", "dedicated", n, key)) for n, d in enumerate(fleet.dedicated)]
         yield from _twice(f"dedicated {key}", places, where)
@@ -73,18 +87,53 @@ def _overlay(fleet: Fleet, where: Where) -> Iterator[Finding]:
 
 
 def _bootstrap(fleet: Fleet, where: Where) -> Iterator[Finding]:
+    """Who founded or joined the cluster, against the hosts that there are."""
     hosts = {host.name: host.address for host in fleet.hosts}
-    for name, address in fleet.etcd.bootstrap.items():
-        line = where(("fleet", "etcd", "bootstrap", name))
-        if name not in hosts:
-            message = f"bootstrap member {name} is no host of this fleet"
-            yield Finding("warning", line, message, "right only if it was removed since")
-        elif hosts[name] != address:
-            yield Finding("error", line, f"bootstrap member {name} has address {address}, its host has {hosts[name]}")
-    for host, place in _host_places(fleet, "name"):
-        if place[1] == "clusters" and host not in fleet.etcd.bootstrap:
-            message = f"host {host} is not in etcd.bootstrap: it would not become a member of the cluster"
-            yield Finding("error", where(place), message, "name it there; adding members later is not supported yet")
+    for key, members in (("bootstrap", fleet.etcd.bootstrap), ("added", fleet.etcd.added)):
+        for name, address in members.items():
+            line = where(("fleet", "etcd", key, name))
+            if name in fleet.etcd.removed:
+                continue
+            if name not in hosts:
+                message = f"etcd member {name} is no host of this fleet"
+                yield Finding("error", line, message, f"if it was taken out of the cluster: removed: [{name}]")
+            elif hosts[name] != address:
+                yield Finding("error", line, f"etcd member {name} has address {address}, its host has {hosts[name]}")
+
+
+def _membership(fleet: Fleet, where: Where) -> Iterator[Finding]:
+    """Each host is a member of the cluster, or says that it is none; who was added or removed is told once."""
+    etcd = fleet.etcd
+    members, ever = {member.name for member in etcd.members}, {*etcd.bootstrap, *etcd.added}
+    for (name, place), host in zip(_host_places(fleet, "name"), fleet.hosts, strict=False):
+        if host.etcd == "member" and name not in members:
+            gone = name in etcd.removed
+            message = f"host {name} was removed from etcd" if gone else f"host {name} is in neither list of members"
+            remedy = "say etcd: none for it" if gone else "name it in etcd.added if it joins, or say etcd: none for it"
+            yield Finding("error", where(place), message, remedy)
+        elif host.etcd == "none" and name in members:
+            yield Finding("error", where(place), f"host {name} says etcd: none, and is a member of the cluster")
+    for name in etcd.added:
+        if name in etcd.bootstrap:
+            line = where(("fleet", "etcd", "added", name))
+            yield Finding("error", line, f"{name} founded the cluster: it cannot be added to it")
+    for n, name in enumerate(etcd.removed):
+        if name not in ever:
+            line = where(("fleet", "etcd", "removed", n))
+            yield Finding("error", line, f"{name} was never a member", "only who is in bootstrap or added can leave")
+    if not members:
+        yield Finding("error", where(("fleet", "etcd", "removed")), "nobody is left in the cluster")
+
+
+def _choices(fleet: Fleet, where: Where) -> Iterator[Finding]:
+    """What etcd2 does not know; a port that is taken."""
+    etcd = fleet.etcd
+    for key in ("auto_compaction", "quota_mb", "metrics_port"):
+        if getattr(etcd, key) is not None and fleet.release.distribution == "coreos":
+            yield Finding("error", where(("fleet", "etcd", key)), f"{key} is etcd 3's; coreos runs etcd2", "remove it")
+    if etcd.metrics_port in (CLIENT_PORT, PEER_PORT, LEGACY_CLIENT_PORT, LEGACY_PEER_PORT):
+        line = where(("fleet", "etcd", "metrics_port"))
+        yield Finding("error", line, f"port {etcd.metrics_port} is taken by etcd itself", "2381 is the usual one")
 
 
 def _timing(fleet: Fleet, where: Where) -> Iterator[Finding]:
@@ -125,11 +174,34 @@ def _target(fleet: Fleet, where: Where) -> Iterator[Finding]:
 
 
 def _voters(fleet: Fleet, where: Where) -> Iterator[Finding]:
-    members = len(fleet.etcd.bootstrap)
+    members = len(fleet.etcd.members)
     if members % 2 == 0:
         message = f"{members} voters tolerate no more failures than {members - 1}: quorum is {quorum(members)}"
         sites = "; an even split between two sites stops both halves" if len(fleet.clusters) == 2 else ""
         yield Finding("warning", where(("fleet", "etcd", "bootstrap")), message + sites, "prefer three or five")
+
+
+def _reboots(fleet: Fleet, where: Where) -> Iterator[Finding]:
+    """Whether updates can take a quorum down, or never come."""
+    updates, etcd = fleet.updates, fleet.etcd
+    place, flatcar = ("fleet", "updates", "reboot_strategy"), fleet.release.distribution == "flatcar"
+    if updates.reboot_strategy == "off" and updates.window is not None:
+        line = where(("fleet", "updates", "window"))
+        yield Finding("error", line, 'reboot_strategy "off" never reboots, so a window means nothing', "remove one")
+    if updates.reboot_strategy == "best-effort" and flatcar:
+        message = "best-effort is CoreOS's of 2015: Flatcar would refuse the whole user-data"
+        yield Finding("error", where(place), message, '"off", reboot or etcd-lock')
+    if updates.reboot_strategy == "reboot" and len(etcd.members) > 1:
+        lost = len(etcd.members) - quorum(len(etcd.members))
+        when = "in the same window" if updates.window else "whenever an update comes"
+        message = f"all {len(etcd.members)} members reboot {when}, and the cluster survives the loss of {lost}"
+        yield Finding("warning", where(place), message, '"off", and reboot one host at a time')
+    if updates.reboot_strategy == "etcd-lock" and flatcar:
+        # locksmith's client is etcd's v2 one; etcd serves that only if told to since 3.4 (flatcar/Flatcar#1442)
+        message = (
+            "Flatcar's locksmith asks for its lock over etcd's v2 API, which etcd 3.5 does not serve: no host gets"
+        )
+        yield Finding("warning", where(place), f"{message} it, and none ever reboots", '"off", and reboot by hand')
 
 
 def _approvers(fleet: Fleet, where: Where) -> Iterator[Finding]:

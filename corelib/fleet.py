@@ -113,10 +113,18 @@ class Release(Value):
     version: Annotated[str, Field(pattern=r"^(current|\d+\.\d+\.\d+)$")]
 
 
+class Window(Value):
+    """When hosts may reboot: from `start` (`02:00` each day, or `Sun 02:00`; the host's clock, UTC) for `length`."""
+
+    start: Annotated[str, Field(pattern=r"^((Sun|Mon|Tue|Wed|Thu|Fri|Sat) )?([01][0-9]|2[0-3]):[0-5][0-9]$")]
+    length: Annotated[str, Field(pattern=r"^([1-9][0-9]*h)?([1-9][0-9]*m)?$", min_length=2)]  # a duration of Go's
+
+
 class Updates(Value):
     """When a host may reboot after an update."""
 
     reboot_strategy: Literal["off", "reboot", "etcd-lock", "best-effort"]
+    window: Window | None = None
 
 
 class Overlay(Value):
@@ -128,7 +136,11 @@ class Overlay(Value):
 
 
 class Etcd(Value):
-    """etcd's bootstrap, frozen apart from the current membership, and its timing in milliseconds."""
+    """etcd's bootstrap, frozen apart from who came and went since, its timing in milliseconds, and what it may keep.
+
+    `auto_compaction` is how much history it keeps (`1h`), `quota_mb` how large its data may grow in MiB (etcd's own
+    limit is 2 GiB), `metrics_port` a listener for metrics and health alone. Each is etcd's own default if absent.
+    """
 
     # A token stands in an environment file and in every member's hash: no quotes, blanks or dollars.
     token: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
@@ -136,12 +148,28 @@ class Etcd(Value):
     election_ms: Annotated[int, Field(ge=50, le=50_000)]
     legacy_ports: bool
     loopback_listener: bool
+    auto_compaction: Annotated[str, Field(pattern=r"^[1-9][0-9]*(h|m)$")] | None = None
+    quota_mb: Annotated[int, Field(ge=64, le=8192)] | None = None  # etcd warns above 8 GiB
+    metrics_port: Annotated[int, Field(ge=1024, le=65_535)] | None = None
     bootstrap: Annotated[dict[HostName, IPv4Address], Field(min_length=1)]
+    added: dict[HostName, IPv4Address] = {}
+    removed: tuple[HostName, ...] = ()
+
+    @property
+    def founders(self) -> tuple[Member, ...]:
+        """The bootstrap members in the order in which they are written."""
+        return tuple(Member(name, address) for name, address in self.bootstrap.items())
 
     @property
     def members(self) -> tuple[Member, ...]:
-        """The bootstrap members in the order in which they are written."""
-        return tuple(Member(name, address) for name, address in self.bootstrap.items())
+        """Who is in the cluster now: founders, then those who were added, without those who were removed."""
+        ever = (*self.founders, *(Member(name, address) for name, address in self.added.items()))
+        return tuple(member for member in ever if member.name not in self.removed)
+
+    def joined_by(self, name: str) -> tuple[Member, ...]:
+        """The members that an added one finds when it joins, itself the last (etcd wants exactly those)."""
+        later = list(self.added)[list(self.added).index(name) + 1 :]
+        return tuple(member for member in self.members if member.name not in later)
 
 
 class Azure(Value):
@@ -157,6 +185,34 @@ class Host(Value):
 
     name: HostName
     address: IPv4Address
+    etcd: Literal["member", "none"] = "member"
+
+
+class Counted(Value):
+    """Hosts by count, in a list of hosts: `node-###` gives node-001, node-002, …, their addresses from `first` on."""
+
+    count: Annotated[int, Field(ge=1, le=10_000)]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9-]*#+[a-z0-9-]*$")]
+    first: IPv4Address
+    number: Annotated[int, Field(ge=0)] = 1
+    etcd: Literal["member", "none"] = "member"
+
+    @property
+    def hosts(self) -> tuple[dict[str, str], ...]:
+        """Each host as it could have been written. Raises ValueError if the name or the addresses do not suffice."""
+        digits, last = self.name.count("#"), self.number + self.count - 1
+        if len(str(last)) > digits:
+            raise ValueError(f"{self.name!r} has {digits} digits, and the last host is number {last}")
+        if int(self.first) + self.count - 1 > 0xFFFFFFFF:
+            raise ValueError(f"there are no {self.count} addresses from {self.first} on")
+        return tuple(
+            {
+                "name": self.name.replace("#" * digits, f"{self.number + n:0{digits}}"),
+                "address": str(self.first + n),
+                "etcd": self.etcd,
+            }
+            for n in range(self.count)
+        )
 
 
 class Cluster(Value):

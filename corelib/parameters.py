@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from .contradictions import contradictions
 from .errors import BadInput
-from .fleet import Fleet, PlainSecret
+from .fleet import Counted, Fleet, PlainSecret, Value
 from .report import Finding, Report
 
 Location = tuple[str | int, ...]
@@ -90,6 +90,9 @@ def schema() -> dict[str, Any]:
     definitions = fleet.pop("$defs")
     properties = fleet["properties"]
     environment = properties.pop("environment")
+    hosts = definitions["Cluster"]["properties"]["hosts"]
+    hosts["items"] = {"anyOf": [hosts["items"], {"$ref": "#/$defs/Counted"}]}
+    definitions["Counted"] = Counted.model_json_schema()
     fleet["required"] = [name for name in fleet["required"] if name != "environment"]
     whole = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -126,6 +129,7 @@ def _validate(data: Any, document: _Document) -> Fleet:
         document.refuse()
     elif "environment" in body:
         document.findings.append(document.error(("fleet", "environment"), "the environment is named at the top level"))
+    _expand(body, document)
     try:
         return Fleet.model_validate_json(json.dumps({**data.get("fleet", {}), "environment": data.get("environment")}))
     except ValidationError as problem:
@@ -135,13 +139,40 @@ def _validate(data: Any, document: _Document) -> Fleet:
         raise
 
 
-def _finding(error: Any, document: _Document) -> Finding:
+def _expand(body: Any, document: _Document) -> None:
+    """Put the hosts that are counted into the lists of hosts, each with the line of its count."""
+    clusters = body.get("clusters")
+    for number, cluster in enumerate(clusters if isinstance(clusters, list) else ()):
+        hosts = cluster.get("hosts") if isinstance(cluster, dict) else None
+        if isinstance(hosts, list) and any(isinstance(entry, dict) and "count" in entry for entry in hosts):
+            place: Location = ("clusters", number, "hosts")
+            expanded = [_hosts_of(entry, (*place, n), document) for n, entry in enumerate(hosts)]
+            document.spread(("fleet", *place), [len(some) for some in expanded])
+            cluster["hosts"] = [host for some in expanded for host in some]
+
+
+def _hosts_of(entry: Any, place: Location, document: _Document) -> Sequence[Any]:
+    """The hosts that an entry of a list stands for; none, with findings, if it counts wrongly."""
+    if not isinstance(entry, dict) or "count" not in entry:
+        return (entry,)
+    try:
+        return Counted.model_validate_json(json.dumps(entry)).hosts
+    except ValidationError as problem:
+        for error in problem.errors(include_url=False):
+            document.findings.append(_finding({**error, "loc": (*place, *error["loc"])}, document, Counted))
+    except ValueError as problem:
+        document.findings.append(document.error(("fleet", *place, "name"), f"{_path(place)}: {problem}"))
+    return ()
+
+
+def _finding(error: Any, document: _Document, model: type[Value] = Fleet) -> Finding:
     """Put one of pydantic's errors into the file's own words and place."""
     inner: Location = error["loc"]
     location = inner if inner[:1] == ("environment",) else ("fleet", *inner)
     last, kind = location[-1] if location else "", error["type"]
     if kind == "extra_forbidden":
-        return document.error(location, _unknown(str(last), _allowed(inner[:-1])))
+        allowed = _allowed(inner[:-1]) if model is Fleet else list(model.model_fields)
+        return document.error(location, _unknown(str(last), allowed))
     if kind == "missing":
         return document.error(location[:-1], f"the key {last!r} is missing{_in(location[:-1])}")
     path = _path(location)
@@ -227,6 +258,20 @@ class _Document:
     def error(self, location: Location, message: str) -> Finding:
         """An error at a place."""
         return Finding("error", self.where(location), message)
+
+    def spread(self, place: Location, lengths: Sequence[int]) -> None:
+        """The items of a list became as many as `lengths` says of each: every one stands where the old one stood."""
+        depth = len(place)
+        below = {at: line for at, line in self._places.items() if len(at) > depth and at[:depth] == place}
+        items: dict[Any, dict[Location, int]] = {}
+        for at, line in below.items():
+            del self._places[at]
+            items.setdefault(at[depth], {})[at[depth + 1 :]] = line
+        number = 0
+        for old, length in enumerate(lengths):
+            for _ in range(length):
+                self._places |= {(*place, number, *rest): line for rest, line in items.get(old, {}).items()}
+                number += 1
 
     def refuse(self) -> None:
         """Raise ParametersError if there is an error by now."""

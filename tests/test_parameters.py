@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import re
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from corelib import parameters
+from corelib.fleet import Counted
 from corelib.parameters import ParametersError
 
 FOLDER = Path(__file__).parents[1] / "parameters"
@@ -157,3 +160,110 @@ def test_the_schema_for_editors_is_current_and_takes_what_loads() -> None:
         found = {error.message for error in validator.iter_errors(content)}
         assert any("'tokn'" in message for message in found)
         assert any("'release' is a required property" in message for message in found)
+
+
+def counted(entry: str, etcd: str = "") -> str:
+    """The lab's parameters with a further entry in the first cluster's hosts."""
+    place = "        - {name: azure-lab-02, address: 127.0.2.2}\n"
+    return LAB.replace(place, f"{place}        - {entry}\n").replace("    bootstrap:  ", f"{etcd}    bootstrap:  ")
+
+
+def test_hosts_are_counted_beside_hosts_by_name() -> None:
+    text = counted("{count: 40, name: web-###, first: 127.0.2.100, number: 7, etcd: none}")
+    hosts = parameters.load(text, "p.yaml").fleet.clusters[0].hosts
+    assert [host.name for host in hosts[:4]] == ["azure-lab-01", "azure-lab-02", "web-007", "web-008"]
+    assert (hosts[-1].name, str(hosts[-1].address), hosts[-1].etcd) == ("web-046", "127.0.2.139", "none")
+    assert len(hosts) == 42
+    Draft202012Validator(parameters.schema()).validate(yaml.safe_load(text))
+
+
+@given(count=st.integers(1, 300), number=st.integers(0, 600), first=st.integers(0, 2**32 - 1000))
+def test_counted_hosts_are_those_that_could_have_been_written(count: int, number: int, first: int) -> None:
+    hosts = Counted.model_validate_json(
+        json.dumps({"count": count, "name": "n-###-x", "first": str(IPv4Address(first)), "number": number})
+    ).hosts
+    assert hosts == tuple(
+        {"name": f"n-{number + n:03}-x", "address": str(IPv4Address(first + n)), "etcd": "member"} for n in range(count)
+    )
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("{count: 0, name: web-#, first: 127.0.2.100}", "clusters[0].hosts[2].count"),
+        ("{count: many, name: web-#, first: 127.0.2.100}", "must be a whole number; found 'many'"),
+        ("{count: 40, name: web-#, first: 127.0.2.100}", "'web-#' has 1 digits, and the last host is number 40"),
+        ("{count: 4, name: web, first: 127.0.2.100}", "clusters[0].hosts[2].name"),
+        ("{count: 4, name: web-#}", "the key 'first' is missing"),
+        ("{count: 4, name: web-#, first: 255.255.255.254}", "there are no 4 addresses from 255.255.255.254 on"),
+        ("{count: 4, name: web-#, frist: 127.0.2.9}", "unknown key 'frist'; did you mean 'first'?"),
+        ("{count: 2, name: web-#, first: 127.0.2.1, etcd: none}", "address 127.0.2.1 is used twice"),
+        ("{count: 1, name: azure-lab-0#, first: 127.0.2.1}", "host name azure-lab-01 is used twice"),
+        ("{count: 2, name: web-#, first: 127.0.2.9}", "host web-1 is in neither list of members"),
+        ("{count: 2, name: web-#, first: 127.0.2.255, etcd: none}", "address 127.0.3.0 is not in the overlay's"),
+    ],
+)
+def test_hosts_that_are_counted_wrongly_are_told_with_their_line(entry: str, message: str) -> None:
+    text = counted(entry)
+    found = problems(text)
+    line = line_of(text, entry)
+    assert any(message in one for one in found), found
+    assert all(f"p.yaml:{line}" in one for one in found), found
+
+
+def test_what_stands_after_a_count_keeps_its_line() -> None:
+    entry = "{count: 5, name: web-#, first: 127.0.2.100, etcd: none}"
+    text = counted(f"{entry}\n        - {{name: Bad_Name, address: 127.0.2.77}}")
+    (found,) = problems(text)
+    assert f"p.yaml:{line_of(text, 'Bad_Name')}" in found
+
+
+@pytest.mark.parametrize(
+    ("etcd", "entry", "message"),
+    [
+        ("added: {azure-lab-05: 127.0.2.5}", "", "etcd member azure-lab-05 is no host of this fleet"),
+        ("added: {azure-lab-05: 127.0.2.6}", "{name: azure-lab-05, address: 127.0.2.5}", "its host has 127.0.2.5"),
+        ("added: {azure-lab-01: 127.0.2.1}", "", "azure-lab-01 founded the cluster"),
+        ("removed: [azure-lab-09]", "", "azure-lab-09 was never a member"),
+        ("removed: [azure-lab-01]", "", "host azure-lab-01 was removed from etcd"),
+        ("metrics_port: 2379", "", "port 2379 is taken by etcd itself"),
+        ("auto_compaction: often", "", "auto_compaction"),
+        ("quota_mb: 9000", "", "quota_mb"),
+    ],
+)
+def test_members_that_came_and_went_and_choices_are_checked(etcd: str, entry: str, message: str) -> None:
+    name = etcd.split(":", maxsplit=1)[0]
+    text = "\n".join(line for line in LAB.splitlines() if not line.startswith(f"    {name}:")) + "\n"
+    place = "        - {name: azure-lab-02, address: 127.0.2.2}\n"
+    text = text.replace("    bootstrap:  ", f"    {etcd}\n    bootstrap:  ")
+    text = text.replace(place, f"{place}        - {entry}\n" if entry else place)
+    found = problems(text)
+    assert any(message in one and re.match(r".*p\.yaml:\d+", one) for one in found), found
+
+
+def test_etcd2_knows_none_of_etcd_3s_choices() -> None:
+    found = problems(LAB.replace("distribution: flatcar", "distribution: coreos"))
+    assert [one for one in found if "coreos runs etcd2" in one] == found
+    assert len(found) == 3
+
+
+@pytest.mark.parametrize(
+    ("updates", "severity", "message"),
+    [
+        ("{reboot_strategy: reboot}", "warning", "all 4 members reboot whenever an update comes, and the cluster"),
+        ('{reboot_strategy: reboot, window: {start: "Sun 02:00", length: 2h}}', "warning", "in the same window"),
+        ("{reboot_strategy: etcd-lock}", "warning", "no host gets it, and none ever reboots"),
+        ("{reboot_strategy: best-effort}", "error", "would refuse the whole user-data"),
+        ('{reboot_strategy: "off", window: {start: "02:00", length: 2h}}', "error", "a window means nothing"),
+        ('{reboot_strategy: reboot, window: {start: "Sunday 2:00", length: 2h}}', "error", "updates.window.start"),
+        ('{reboot_strategy: reboot, window: {start: "02:00", length: 2 hours}}', "error", "updates.window.length"),
+    ],
+)
+def test_reboots_that_take_the_quorum_down_or_never_come_are_told(updates: str, severity: str, message: str) -> None:
+    text = LAB.replace('updates: {reboot_strategy: "off"}', f"updates: {updates}")
+    if severity == "error":
+        found = problems(text)
+    else:
+        found = [str(one) for one in parameters.load(text, "p.yaml").report if one.severity == severity]
+    line = line_of(text, "updates:")
+    assert any(message in one and f"p.yaml:{line}" in one for one in found), found

@@ -69,10 +69,11 @@ class _Site:
     def _host(self, host: Host, custom_data: bytes) -> Iterator[Resource]:
         name, cluster = host.name, self.cluster.name
         disk, interface = self._target("disk", f"{name}-etcd"), self._target("interface", f"{name}-nic")
-        yield self._resource("disk", f"{name}-etcd", self._disk(host), (self._target("group", cluster),))
+        if host.etcd == "member":
+            yield self._resource("disk", f"{name}-etcd", self._disk(host), (self._target("group", cluster),))
         shared = (self._target("network", f"{cluster}-net"), self._target("load-balancer", f"{cluster}-lb"))
         yield self._resource("interface", f"{name}-nic", self._interface(host), shared)
-        after = (disk, interface, *self._set_target())
+        after = (*((disk,) if host.etcd == "member" else ()), interface, *self._set_target())
         tags = {USER_DATA: hashlib.sha256(custom_data).hexdigest()}
         yield self._resource("machine", name, self._machine(host, custom_data), after, tags)
 
@@ -194,7 +195,7 @@ class _Site:
                 "deleteOption": "Delete",
                 "managedDisk": {"storageAccountType": "Premium_LRS"},
             },
-            "dataDisks": [data_disk],
+            "dataDisks": [data_disk] if host.etcd == "member" else [],
         }
 
     def _os(self, host: Host, custom_data: bytes) -> dict[str, Any]:

@@ -39,9 +39,10 @@ class VerifyEtcd(Session):
                 "verifying etcd", found, "run it where the overlay's addresses are reachable, with access: direct"
             )
         self.targets.hold_lab()
-        members = fleet.etcd.members
+        members, founders = fleet.etcd.members, fleet.etcd.founders
         sites = {host.name: cluster.name for cluster in fleet.clusters for host in cluster.hosts}
-        return judge(members, fleet.etcd.token, probe(members, election_ms=fleet.etcd.election_ms), sites=sites)
+        samples = probe(members, election_ms=fleet.etcd.election_ms)
+        return judge(members, fleet.etcd.token, samples, founders=founders, sites=sites)
 
 
 def show(verdict: Verdict) -> View:

@@ -32,21 +32,32 @@ ETCD_MEMBER = Service("etcd-member.service", "/etc/etcd-member", "/var/lib/etcd"
 SERVICES = {"coreos": ETCD2, "flatcar": ETCD_MEMBER}
 
 
-def shared_file(service: Service, etcd: Etcd, *, timing: bool) -> dict[str, Any]:
-    """The environment file that all members share: token, bootstrap list, state, and the timing on request."""
-    members = ",".join(f"{member.name}={member.peer_url}" for member in etcd.members)
+def shared_file(service: Service, etcd: Etcd, host: str = "", *, complete: bool) -> dict[str, Any]:
+    """The environment file that all founders share: token, bootstrap list, state; the one of `host` if it was added.
+
+    `complete`: with the timing and what etcd may keep, which the release of 2015 has elsewhere or does not know.
+    """
+    joins = host in etcd.added
+    members = etcd.joined_by(host) if joins else etcd.founders
     lines = {
         "ETCD_INITIAL_CLUSTER_TOKEN": etcd.token,
-        "ETCD_INITIAL_CLUSTER": members,
-        "ETCD_INITIAL_CLUSTER_STATE": "new",
+        "ETCD_INITIAL_CLUSTER": ",".join(f"{member.name}={member.peer_url}" for member in members),
+        "ETCD_INITIAL_CLUSTER_STATE": "existing" if joins else "new",
     }
-    if timing:
-        lines |= {"ETCD_HEARTBEAT_INTERVAL": str(etcd.heartbeat_ms), "ETCD_ELECTION_TIMEOUT": str(etcd.election_ms)}
-    return _file(f"{service.stem}.env", lines)
+    return _file(f"{service.stem}.env", lines | (_tuning(etcd) if complete else {}))
 
 
-def host_file(service: Service, etcd: Etcd, host: Host) -> dict[str, Any]:
-    """The environment file of one member: where it listens and what it advertises."""
+def _tuning(etcd: Etcd) -> dict[str, str]:
+    lines = {"ETCD_HEARTBEAT_INTERVAL": str(etcd.heartbeat_ms), "ETCD_ELECTION_TIMEOUT": str(etcd.election_ms)}
+    if etcd.auto_compaction:
+        lines |= {"ETCD_AUTO_COMPACTION_MODE": "periodic", "ETCD_AUTO_COMPACTION_RETENTION": etcd.auto_compaction}
+    if etcd.quota_mb:
+        lines["ETCD_QUOTA_BACKEND_BYTES"] = str(etcd.quota_mb * 1024 * 1024)
+    return lines
+
+
+def host_file(service: Service, etcd: Etcd, host: Host, *, complete: bool) -> dict[str, Any]:
+    """The environment file of one member: where it listens and what it advertises; `complete`: for metrics too."""
     peer, client = f"http://{host.address}:{PEER_PORT}", f"http://{host.address}:{CLIENT_PORT}"
     listen_peer, listen_client = [peer], [client]
     if etcd.legacy_ports:
@@ -54,15 +65,15 @@ def host_file(service: Service, etcd: Etcd, host: Host) -> dict[str, Any]:
         listen_client.append(f"http://{host.address}:{LEGACY_CLIENT_PORT}")
     if etcd.loopback_listener:
         listen_client.append(f"http://127.0.0.1:{CLIENT_PORT}")
-    return _file(
-        f"{service.stem}.{host.name}.env",
-        {
-            "ETCD_INITIAL_ADVERTISE_PEER_URLS": peer,
-            "ETCD_LISTEN_PEER_URLS": ",".join(listen_peer),
-            "ETCD_LISTEN_CLIENT_URLS": ",".join(listen_client),
-            "ETCD_ADVERTISE_CLIENT_URLS": client,
-        },
-    )
+    lines = {
+        "ETCD_INITIAL_ADVERTISE_PEER_URLS": peer,
+        "ETCD_LISTEN_PEER_URLS": ",".join(listen_peer),
+        "ETCD_LISTEN_CLIENT_URLS": ",".join(listen_client),
+        "ETCD_ADVERTISE_CLIENT_URLS": client,
+    }
+    if complete and etcd.metrics_port:
+        lines["ETCD_LISTEN_METRICS_URLS"] = f"http://{host.address}:{etcd.metrics_port}"
+    return _file(f"{service.stem}.{host.name}.env", lines)
 
 
 def started_unit(service: Service, fleet: Fleet) -> dict[str, Any]:

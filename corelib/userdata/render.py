@@ -47,7 +47,9 @@ def render(fleet: Fleet, profile: str | None = None) -> dict[str, UserData]:
         for host in cluster.hosts:
             text = emit(cluster_document(fleet, cluster, host))
             result[host.name] = UserData(
-                host.name, text, Report.of(_findings(fleet, host.name, text, waits=not as_written))
+                host.name,
+                text,
+                Report.of(_findings(fleet, host.name, text, waits=not as_written and host.etcd == "member")),
             )
     for dedicated in fleet.dedicated:
         text = emit(_dedicated(fleet, dedicated))
@@ -62,16 +64,18 @@ def findings(rendered: Mapping[str, UserData]) -> Report:
 
 
 def _bootable_host(fleet: Fleet, _: Cluster, host: Host) -> dict[str, Any]:
+    head = {"hostname": host.name, "ssh_authorized_keys": list(fleet.ssh_keys)}
+    if host.etcd == "none":
+        return {**head, "coreos": _updates(fleet)}
     service = etcd.SERVICES[fleet.release.distribution]
     return {
-        "hostname": host.name,
-        "ssh_authorized_keys": list(fleet.ssh_keys),
+        **head,
         "write_files": [
-            etcd.shared_file(service, fleet.etcd, timing=True),
-            etcd.host_file(service, fleet.etcd, host),
+            etcd.shared_file(service, fleet.etcd, host.name, complete=True),
+            etcd.host_file(service, fleet.etcd, host, complete=True),
         ],
         "coreos": {
-            "update": _update(fleet),
+            **_updates(fleet),
             "units": [*disk.units(service.data_dir), etcd.started_unit(service, fleet)],
         },
     }
@@ -79,10 +83,11 @@ def _bootable_host(fleet: Fleet, _: Cluster, host: Host) -> dict[str, Any]:
 
 def _written_cluster(fleet: Fleet, cluster: Cluster, _: Host) -> dict[str, Any]:
     timing = {"heartbeat_interval": fleet.etcd.heartbeat_ms, "election_timeout": fleet.etcd.election_ms}
-    files = [etcd.host_file(etcd.ETCD2, fleet.etcd, host) for host in cluster.hosts]
+    members = [host for host in cluster.hosts if host.etcd == "member"]
+    files = [etcd.host_file(etcd.ETCD2, fleet.etcd, host, complete=False) for host in members]
     return {
-        "write_files": [etcd.shared_file(etcd.ETCD2, fleet.etcd, timing=False), *files],
-        "coreos": {"update": _update(fleet), "etcd2": timing, "units": [etcd.named_unit(etcd.ETCD2)]},
+        "write_files": [etcd.shared_file(etcd.ETCD2, fleet.etcd, complete=False), *files],
+        "coreos": {**_updates(fleet), "etcd2": timing, "units": [etcd.named_unit(etcd.ETCD2)]},
     }
 
 
@@ -90,12 +95,17 @@ def _dedicated(fleet: Fleet, dedicated: Dedicated) -> dict[str, Any]:
     return {
         "ssh_authorized_keys": list(fleet.ssh_keys),
         "hostname": dedicated.name,
-        "coreos": {"update": _update(fleet)},
+        "coreos": _updates(fleet),
     }
 
 
-def _update(fleet: Fleet) -> dict[str, Any]:
-    return {"group": fleet.release.channel, "reboot_strategy": Quoted(fleet.updates.reboot_strategy)}
+def _updates(fleet: Fleet) -> dict[str, Any]:
+    """The sections `update` and, where reboots have a window, `locksmith`."""
+    strategy, window = fleet.updates.reboot_strategy, fleet.updates.window
+    sections: dict[str, Any] = {"update": {"group": fleet.release.channel, "reboot_strategy": Quoted(strategy)}}
+    if window is not None:  # quoted: 02:00 is 120 to YAML 1.1
+        sections["locksmith"] = {"window_start": Quoted(window.start), "window_length": Quoted(window.length)}
+    return sections
 
 
 def _findings(fleet: Fleet, host: str, text: str, *, waits: bool) -> Iterator[Finding]:

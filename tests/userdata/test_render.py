@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corelib import parameters, userdata
-from corelib.fleet import Fleet
+from corelib.fleet import Fleet, Host, Updates, Window
 from corelib.userdata import cloudconfig, disk
 
 ROOT = Path(__file__).parents[2]
@@ -85,7 +85,11 @@ def test_bootable_starts_todays_service_ordered_on_the_overlay() -> None:
         'ETCD_LISTEN_PEER_URLS="http://10.1.0.3:2380,http://10.1.0.3:7001"',
         'ETCD_LISTEN_CLIENT_URLS="http://10.1.0.3:2379,http://10.1.0.3:4001,http://127.0.0.1:2379"',
         'ETCD_ADVERTISE_CLIENT_URLS="http://10.1.0.3:2379"',
+        'ETCD_LISTEN_METRICS_URLS="http://10.1.0.3:2381"',
     ]
+    assert (
+        'ETCD_AUTO_COMPACTION_RETENTION="1h"\nETCD_QUOTA_BACKEND_BYTES="2147483648"\n' in files["/etc/etcd-member.env"]
+    )
 
 
 def test_bootable_on_coreos_starts_etcd2() -> None:
@@ -166,3 +170,49 @@ def test_what_is_rendered_is_read_back_as_meant(token: str, heartbeat: int, addr
 @given(st.dictionaries(TEXT, TEXT | st.integers(0, 99999) | st.booleans(), max_size=5))
 def test_any_document_is_emitted_so_that_it_reads_back(document: dict[str, Any]) -> None:
     assert cloudconfig.read(cloudconfig.emit(document)) == document
+
+
+def changed(base: Fleet, **etcd: Any) -> Fleet:
+    """The fleet with a fifth host, and other values of etcd."""
+    host = Host(name="azure-prd-05", address=IPv4Address("10.1.0.5"))
+    cluster = base.clusters[0].model_copy(update={"hosts": (*base.clusters[0].hosts, host)})
+    clusters = (cluster, *base.clusters[1:])
+    return base.model_copy(update={"clusters": clusters, "etcd": base.etcd.model_copy(update=etcd)})
+
+
+def shared(text: str) -> dict[str, str]:
+    content = cloudconfig.read(text)["write_files"][0]["content"]
+    return dict(line.replace('"', "").split("=", 1) for line in content.splitlines())
+
+
+def test_a_member_that_is_added_finds_the_others_and_founders_keep_their_list() -> None:
+    before, address = userdata.render(fleet("prd")), IPv4Address("10.1.0.5")
+    after = userdata.render(changed(fleet("prd"), added={"azure-prd-05": address}, removed=("azure-prd-02",)))
+    assert all(after[name].text == before[name].text for name in before), "nothing of a running member changes"
+    new = shared(after["azure-prd-05"].text)
+    assert new["ETCD_INITIAL_CLUSTER_STATE"] == "existing"
+    assert new["ETCD_INITIAL_CLUSTER"].split(",") == [f"azure-prd-0{n}=http://10.1.0.{n}:2380" for n in (1, 3, 4, 5)]
+    assert shared(after["azure-prd-01"].text)["ETCD_INITIAL_CLUSTER_STATE"] == "new"
+
+
+def test_who_was_added_earlier_does_not_name_who_comes_later() -> None:
+    both = {"azure-prd-05": IPv4Address("10.1.0.5"), "azure-prd-06": IPv4Address("10.1.0.6")}
+    text = userdata.render(changed(fleet("prd"), added=both))["azure-prd-05"].text
+    assert "azure-prd-06" not in text
+
+
+def test_a_host_without_etcd_has_neither_its_files_nor_its_disk() -> None:
+    base = fleet("prd")
+    host = Host(name="node-1", address=IPv4Address("10.1.0.9"), etcd="none")
+    cluster = base.clusters[0].model_copy(update={"hosts": (*base.clusters[0].hosts, host)})
+    text = userdata.render(base.model_copy(update={"clusters": (cluster,)}))["node-1"].text
+    assert "etcd" not in text
+    assert cloudconfig.read(text)["hostname"] == "node-1"
+
+
+def test_the_window_of_reboots_is_locksmiths() -> None:
+    window = Window(start="Sun 02:00", length="1h30m")
+    base = fleet("prd").model_copy(update={"updates": Updates(reboot_strategy="reboot", window=window)})
+    for one in userdata.render(base).values():
+        assert '  locksmith:\n    window_start: "Sun 02:00"\n    window_length: "1h30m"\n' in one.text
+        assert not [f for f in one.report if "window" in f.message]

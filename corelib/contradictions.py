@@ -38,7 +38,8 @@ def contradictions(fleet: Fleet, where: Where) -> list[Finding]:
 
 def _unique(fleet: Fleet, where: Where) -> Iterator[Finding]:
     yield from _twice("host name", _host_places(fleet, "name"), where)
-    yield from _twice("address", _host_places(fleet, "address"), where)
+    dedicated = [place for place in _host_places(fleet, "address") if place[1][1] == "dedicated"]
+    yield from _twice("address", [*_overlay_places(fleet), *dedicated], where)
     clusters = [(c.name, ("fleet", "clusters", n, "name")) for n, c in enumerate(fleet.clusters)]
     yield from _twice("cluster name", clusters, where)
     lists = (("bootstrap", fleet.etcd.bootstrap), ("added", fleet.etcd.added))
@@ -76,14 +77,81 @@ def _needed(fleet: Fleet, where: Where) -> Iterator[Finding]:
         yield Finding("error", where(("fleet", "target")), "target lab needs fleet.lab (network: 127.x.y.0/24)")
 
 
+def _overlay_places(fleet: Fleet) -> list[tuple[IPv4Address, Location]]:
+    """Every address on the overlay."""
+    hosts = [place for _, place in _host_places(fleet, "address") if place[1] == "clusters"]
+    found = [(host.address, place) for host, place in zip(fleet.hosts, hosts, strict=True)]
+    chosen = (
+        (one.overlay_address, ("fleet", "dedicated", n, "overlay_address")) for n, one in enumerate(fleet.dedicated)
+    )
+    return found + [(address, place) for address, place in chosen if address is not None]
+
+
 def _overlay(fleet: Fleet, where: Where) -> Iterator[Finding]:
-    for address, place in _host_places(fleet, "address"):
-        if place[1] == "clusters" and address not in fleet.overlay.network:
+    for address, place in _overlay_places(fleet):
+        if address not in fleet.overlay.network:
             yield Finding(
                 "error", where(place), f"address {address} is not in the overlay's network {fleet.overlay.network}"
             )
-    if fleet.overlay.kind == "weave" and not fleet.overlay.unit:
-        yield Finding("error", where(("fleet", "overlay")), "overlay weave needs `unit`, what brings it up on a host")
+    yield from _kind(fleet, where)
+    yield from _keys(fleet, where)
+    yield from _slices(fleet, where)
+
+
+# What each kind of overlay needs, and what means nothing to the others.
+_OWN = {"unit": ("provided",), "install": ("weave",), "containers": ("weave",), "keys": ("wireguard",)}
+
+
+def _kind(fleet: Fleet, where: Where) -> Iterator[Finding]:
+    overlay = fleet.overlay
+    place: Location = ("fleet", "overlay")
+    for key, kinds in _OWN.items():
+        if getattr(overlay, key) and overlay.kind not in kinds:
+            yield Finding("error", where((*place, key)), f"{key} is for {kinds[0]}; the overlay is {overlay.kind}")
+    if overlay.kind == "weave" and overlay.install is None:
+        yield Finding("error", where(place), "overlay weave needs `install`: version, url and sha256 of its script")
+    if overlay.kind == "provided" and not overlay.unit:
+        yield Finding("error", where(place), "overlay provided needs `unit`, what brings it up on a host")
+    if overlay.kind == "wireguard" and fleet.release.distribution == "coreos":
+        yield Finding("error", where((*place, "kind")), "coreos has no WireGuard: its kernel is of 2020", "use weave")
+
+
+def _keys(fleet: Fleet, where: Where) -> Iterator[Finding]:
+    """WireGuard: a key for each host on the overlay, each its own."""
+    if fleet.overlay.kind != "wireguard":
+        return
+    on_it = [host.name for host in fleet.hosts] + [one.name for one in fleet.dedicated if one.overlay_address]
+    for name in on_it:
+        if name not in fleet.overlay.keys:
+            line = where(("fleet", "overlay", "keys"))
+            yield Finding("error", line, f"the public key of {name} is missing", "what `wg pubkey` makes of its own")
+    for name in fleet.overlay.keys:
+        if name not in on_it:
+            line = where(("fleet", "overlay", "keys", name))
+            yield Finding("error", line, f"{name} is no host on the overlay")
+    places = [(key, ("fleet", "overlay", "keys", name)) for name, key in fleet.overlay.keys.items()]
+    yield from _twice("WireGuard key", places, where)
+
+
+def _slices(fleet: Fleet, where: Where) -> Iterator[Finding]:
+    """Weave: what docker takes lies on the overlay, apart from its hosts, and there is enough of it."""
+    overlay = fleet.overlay
+    if overlay.containers is None:
+        return
+    line = where(("fleet", "overlay", "containers"))
+    if not overlay.containers.subnet_of(overlay.network) or overlay.containers.prefixlen > 24:
+        found = f"containers {overlay.containers} is not a part of the overlay's {overlay.network} with room for /24s"
+        yield Finding("error", line, found)
+        return
+    for address, place in _overlay_places(fleet):
+        if address not in overlay.network:
+            continue  # said already
+        number = int(address) - int(overlay.network.network_address)
+        if address in overlay.containers:
+            yield Finding("error", where(place), f"address {address} is among the containers' {overlay.containers}")
+        elif number >= 1 << (24 - overlay.containers.prefixlen):
+            message = f"host number {number} on the overlay has no /24 left in {overlay.containers}"
+            yield Finding("error", where(place), message, "give the containers more, or the host a lower address")
 
 
 def _bootstrap(fleet: Fleet, where: Where) -> Iterator[Finding]:
@@ -144,10 +212,17 @@ def _timing(fleet: Fleet, where: Where) -> Iterator[Finding]:
 
 
 def _networks(fleet: Fleet, where: Where) -> Iterator[Finding]:
+    overlay = fleet.overlay
+    if overlay.services is not None and overlay.services.overlaps(overlay.network):
+        line = where(("fleet", "overlay", "services"))
+        yield Finding("error", line, f"services {overlay.services} overlaps the overlay's {overlay.network}")
     for n, cluster in enumerate(fleet.clusters):
         line = where(("fleet", "clusters", n, "network"))
         if cluster.network.overlaps(fleet.overlay.network):
             yield Finding("error", line, f"network {cluster.network} overlaps the overlay's {fleet.overlay.network}")
+        services = fleet.overlay.services
+        if services is not None and cluster.network.overlaps(services):
+            yield Finding("error", line, f"network {cluster.network} overlaps Kubernetes' services {services}")
         if not cluster.subnet.subnet_of(cluster.network):
             line = where(("fleet", "clusters", n, "subnet"))
             yield Finding("error", line, f"subnet {cluster.subnet} is not inside the network {cluster.network}")

@@ -73,9 +73,21 @@ def _guid(text: str) -> str:
     return text
 
 
+def _wireguard_key(text: str) -> str:
+    """Accept the base64 of 32 bytes, as `wg pubkey` prints it (wg(8))."""
+    try:
+        key = base64.b64decode(text, validate=True)
+    except ValueError:
+        key = b""
+    if len(key) != 32 or base64.b64encode(key).decode() != text:
+        raise ValueError("a WireGuard public key is 32 bytes in base64, as `wg pubkey` prints it")
+    return text
+
+
 HostName = Annotated[str, AfterValidator(_host_name)]
 SshKey = Annotated[str, AfterValidator(_ssh_key)]
 Reference = Annotated[str, AfterValidator(_reference)]
+WireguardKey = Annotated[str, AfterValidator(_wireguard_key)]
 Wwn = Annotated[str, AfterValidator(_wwn)]
 Guid = Annotated[str, AfterValidator(_guid)]
 ResourceName = Annotated[str, AfterValidator(_resource_name)]
@@ -127,12 +139,30 @@ class Updates(Value):
     window: Window | None = None
 
 
-class Overlay(Value):
-    """The network that etcd runs on; `unit` is what brings it up on a host (empty: it needs none)."""
+class Install(Value):
+    """A program that hosts fetch once: its release, from where, and the SHA-256 that it must have."""
 
-    kind: Literal["weave", "none"]
+    version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
+    url: Annotated[str, Field(pattern=r"^https://[A-Za-z0-9./_~:@+=-]+$")]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Overlay(Value):
+    """The network that etcd runs on. `weave` and `wireguard`: the user-data brings it up; `provided`: a unit that
+    somebody else brings; `none`: the addresses are there.
+
+    Weave: its script (`install`), and in `containers` the part of the network from which each host's docker takes
+    its addresses (absent: docker stays on its own bridge). WireGuard: each host's public key. `services` is
+    Kubernetes' service range; nothing is rendered from it, but it must not overlap.
+    """
+
+    kind: Literal["weave", "wireguard", "provided", "none"]
     network: IPv4Network
     unit: str = ""
+    install: Install | None = None
+    containers: IPv4Network | None = None
+    services: IPv4Network | None = None
+    keys: dict[HostName, WireguardKey] = {}
 
 
 class Etcd(Value):
@@ -245,6 +275,7 @@ class Dedicated(Value):
     server: Annotated[int, Field(ge=1)]
     address: IPv4Address
     disk: Wwn
+    overlay_address: IPv4Address | None = None  # on the overlay only if it has one
     ssh_port: Annotated[int, Field(ge=1, le=65_535)] = 22
 
 

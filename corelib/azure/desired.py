@@ -32,7 +32,10 @@ _PUBLISHERS = {"flatcar": ("kinvolk", "flatcar-container-linux-corevm-amd64"), "
 
 
 def resources(fleet: Fleet, custom_data: Mapping[str, bytes]) -> tuple[Resource, ...]:
-    """Every resource in an order that respects `after`; `custom_data` holds each host's user-data by name."""
+    """Every resource in an order that respects `after`; `custom_data` holds each host's user-data by name.
+
+    A host without user-data gets all but its machine.
+    """
     found: list[Resource] = []
     for cluster in fleet.clusters:
         found += _Site(fleet, cluster).resources(custom_data)
@@ -64,15 +67,17 @@ class _Site:
         if not self.cluster.zones:
             yield self._resource("availability-set", f"{name}-set", self._availability_set(), (group,))
         for host in self.cluster.hosts:
-            yield from self._host(host, custom_data[host.name])
+            yield from self._host(host, custom_data.get(host.name))
 
-    def _host(self, host: Host, custom_data: bytes) -> Iterator[Resource]:
+    def _host(self, host: Host, custom_data: bytes | None) -> Iterator[Resource]:
         name, cluster = host.name, self.cluster.name
         disk, interface = self._target("disk", f"{name}-etcd"), self._target("interface", f"{name}-nic")
         if host.etcd == "member":
             yield self._resource("disk", f"{name}-etcd", self._disk(host), (self._target("group", cluster),))
         shared = (self._target("network", f"{cluster}-net"), self._target("load-balancer", f"{cluster}-lb"))
         yield self._resource("interface", f"{name}-nic", self._interface(host), shared)
+        if custom_data is None:
+            return
         after = (*((disk,) if host.etcd == "member" else ()), interface, *self._set_target())
         tags = {USER_DATA: hashlib.sha256(custom_data).hexdigest()}
         yield self._resource("machine", name, self._machine(host, custom_data), after, tags)

@@ -19,7 +19,14 @@ def inventory(fleet: Fleet, observed: Observed) -> dict[str, Any]:
         for host in cluster.hosts
         if f"{cluster.name}/machine/{host.name}" in observed.bodies
     }
-    return {"clusters": {c.name: {"address": _address(c, observed.bodies)} for c in fleet.clusters}, "hosts": hosts}
+    known = {name: {"address": address} for name, address in addresses(fleet, observed).items()}
+    return {"clusters": known, "hosts": hosts}
+
+
+def addresses(fleet: Fleet, observed: Observed) -> dict[str, str]:
+    """The reserved address of every cluster that has one."""
+    found = ((cluster.name, _address(cluster, observed.bodies)) for cluster in fleet.clusters)
+    return {name: address for name, address in found if address}
 
 
 def _host(cluster: Cluster, host: Host, bodies: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

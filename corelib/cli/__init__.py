@@ -131,11 +131,14 @@ def _schema(_: argparse.Namespace) -> int:
 def _render(given: argparse.Namespace) -> int:
     from .. import userdata  # noqa: PLC0415 - each command loads only what it needs
     from ..runbook.inputs import load  # noqa: PLC0415
+    from ..runbook.inventory import Inventory  # noqa: PLC0415
     from ..runbook.render import write  # noqa: PLC0415
     from ..views.findings import lines  # noqa: PLC0415
 
-    loaded = load(given.file.resolve(), project.find_or_here())
-    rendered = userdata.render(loaded.fleet, "as-written" if given.as_written else None)
+    at = project.find_or_here()
+    loaded = load(given.file.resolve(), at)
+    addresses = Inventory(at.inventory(loaded.fleet.environment)).addresses()
+    rendered = userdata.render(loaded.fleet, "as-written" if given.as_written else None, addresses)
     write(rendered, given.out.resolve())
     for name, one in rendered.items():
         print(f"{one.sha256[:12]}  {given.out / name}.yaml")

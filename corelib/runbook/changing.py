@@ -35,6 +35,7 @@ class Changing(Session):
     _shown: Plan | None = None
     _approved_here = ""  # the digest that was approved by typing into the form
     _consent_here: tuple[str, ...] = ()
+    _left: Plan  # what is still to be done after an apply, because nobody could plan it before
 
     @abstractmethod
     def _make_plan(self) -> Plan:
@@ -56,9 +57,10 @@ class Changing(Session):
             self._approvals.remember(plan)
             stage.facts = {"plan": plan.digest, "summary": count(plan), "consents": list(plan.consents)}
             self._keep("plan.json", _content(plan))
+        remark = Note(self._remark(), "warn") if self._remark() else None
         if self.front_end.interactive and plan.pending and not plan.blocked:
-            return self._with_form(plan)
-        return show_plan(plan, self._how_to_approve(plan))
+            return self._with_form(plan, remark)
+        return Page.of(remark, show_plan(plan, self._how_to_approve(plan)))
 
     def apply(self) -> View:
         """Carry out the plan, if exactly it was approved: observes and plans again first, and refuses what differs."""
@@ -83,7 +85,14 @@ class Changing(Session):
                     return Note(f"Nothing was changed: {plan.digest} awaits its approval.", "warn")
                 self._permit(plan, digest)
                 stage.result, stage.facts = "applied", self._apply(plan, digest, hold)
-        return Page.of(Note(f"Applied: {count_done(plan)}.", "good"), self._results())
+            follows = f"{count(self._left)} can be planned now: run again." if self._left.pending else ""
+        return Page.of(
+            Note(f"Applied: {count_done(plan)}.", "good"), Note(follows, "warn") if follows else None, self._results()
+        )
+
+    def _remark(self) -> str:
+        """What has to be said of the plan that was made last, beside its steps; empty if nothing."""
+        return ""
 
     def _examples(self, *apart_from: str) -> tuple[Step, ...]:
         """On a real target, a blocked step for each example value that this runbook would use."""
@@ -143,8 +152,9 @@ class Changing(Session):
                 facts = brake.run(lambda: self._carry_out(plan, watch))
             finally:
                 watch.close()
-        left = self._make_plan()
-        if not left.empty:
+        self._left = left = self._make_plan()
+        planned = {step.target for step in plan.steps}
+        if left.blocked or any(step.target in planned for step in left.pending):
             # What was done is believed only when a fresh look finds nothing more to do.
             found = f"it went through, and a fresh look still finds: {count(left)}"
             raise ServiceFailed(f"applying {plan.digest}", found, "look at the plan again: what differs is named there")
@@ -154,10 +164,10 @@ class Changing(Session):
         """What the form calls when the environment's name was typed: this plan is approved, by this operator."""
         self._approved_here, self._consent_here = plan.digest, consent
 
-    def _with_form(self, plan: Plan) -> Any:
+    def _with_form(self, plan: Plan, remark: View | None) -> Any:
         from ..views.forms import WithForm, approval  # noqa: PLC0415 - widgets load only where they can be used
 
-        return WithForm(show_plan(plan), approval(plan, self.approve))
+        return WithForm(Page.of(remark, show_plan(plan)), approval(plan, self.approve))
 
     def _how_to_approve(self, plan: Plan) -> str:
         if plan.blocked:

@@ -9,6 +9,7 @@ from typing import Any
 from .. import userdata
 from ..azure import client, desired, executor, inventory, observe
 from ..azure import plan as planning
+from ..azure.resource import Resource
 from ..errors import BadInput
 from ..plan import Plan
 from ..record.origin import code_version
@@ -24,18 +25,37 @@ class DeployAzure(Changing):
 
     name = "deploy-azure"
 
+    _desired: tuple[Resource, ...] = ()
+    _drafts: tuple[str, ...] = ()  # the hosts whose user-data waits for a reserved address
+
     def _make_plan(self) -> Plan:
+        fleet = self.loaded.fleet
         refused = self._examples("fleet.hetzner", "fleet.dedicated")
         # With a tenant that is an example nobody is logged in, and nobody is asked.
-        observed = planning.Observed({}) if refused else observe.observe(self._cloud, self._desired)
+        observed = planning.Observed({}) if refused else self._observe()
+        rendered = userdata.render(fleet, addresses=inventory.addresses(fleet, observed))
+        self._drafts = tuple(host.name for host in fleet.hosts if rendered[host.name].unknown)
+        ready = {h.name: rendered[h.name].content for h in fleet.hosts if h.name not in self._drafts}
+        self._desired = desired.resources(fleet, ready)
         endpoint = self.targets.azure()[0] or ARM
-        return planning.plan(self.loaded.fleet, self._desired, observed, code_version(), endpoint, refused)
+        return planning.plan(fleet, self._desired, observed, code_version(), endpoint, refused)
+
+    def _observe(self) -> planning.Observed:
+        """What is there of all that shall be; for that, nothing has to be known of any user-data."""
+        fleet = self.loaded.fleet
+        return observe.observe(self._cloud, desired.resources(fleet, {host.name: b"" for host in fleet.hosts}))
 
     def _carry_out(self, plan: Plan, watch: Watcher) -> Mapping[str, Any]:
         executor.apply(plan, self._desired, self._cloud, watch)
-        found = inventory.inventory(self.loaded.fleet, observe.observe(self._cloud, self._desired))
+        found = inventory.inventory(self.loaded.fleet, self._observe())
         self._inventory.write("azure", found)
         return {"inventory": found}
+
+    def _remark(self) -> str:
+        if not self._drafts:
+            return ""
+        hosts = f"{len(self._drafts)} machines" if len(self._drafts) > 3 else " and ".join(self._drafts)
+        return f"{hosts}: their user-data names addresses that this plan reserves; they follow in the next plan."
 
     def _results(self) -> View | None:
         hosts = self._inventory.read("azure").get("hosts", {})
@@ -48,12 +68,6 @@ class DeployAzure(Changing):
     @property
     def _inventory(self) -> Inventory:
         return Inventory(self.project.inventory(self.loaded.fleet.environment))
-
-    @property
-    def _desired(self) -> Any:
-        fleet = self.loaded.fleet
-        rendered = userdata.render(fleet)
-        return desired.resources(fleet, {host.name: rendered[host.name].content for host in fleet.hosts})
 
     @cached_property
     def _cloud(self) -> Any:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from .. import userdata
-from ..errors import BadInput
+from ..errors import BadInput, Refused
 from ..fleet import Dedicated, Hetzner
 from ..hetzner import install, observe
 from ..hetzner import plan as planning
@@ -70,7 +70,12 @@ class InstallHetzner(Changing):
     @property
     def _user_data(self) -> dict[str, bytes]:
         fleet = self.loaded.fleet
-        rendered = userdata.render(fleet)
+        rendered = userdata.render(fleet, addresses=self._inventory.addresses())
+        for host in fleet.dedicated:
+            if rendered[host.name].unknown:
+                clusters = " and ".join(rendered[host.name].unknown)
+                found = f"the user-data of {host.name} needs the reserved address of {clusters}, which nobody knows yet"
+                raise Refused("planning install-hetzner", found, "apply deploy-azure first")
         return {host.name: rendered[host.name].content for host in fleet.dedicated}
 
     @property

@@ -27,6 +27,10 @@ class Inventory:
         found: dict[str, Any] = content.get(part, {})
         return found
 
+    def addresses(self) -> dict[str, str]:
+        """The reserved address of every cluster that was deployed."""
+        return {name: one["address"] for name, one in self.read("azure").get("clusters", {}).items()}
+
     def write(self, part: str, content: Mapping[str, Any]) -> None:
         """Replace one part; the others stay. The file is replaced as a whole."""
         whole = {**self._read(), part: dict(content)}

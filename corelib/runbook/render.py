@@ -13,6 +13,7 @@ from ..errors import BadInput
 from ..userdata import Difference, UserData
 from ..views import Code, Note, Page, Table, View
 from ..views.findings import findings
+from .inventory import Inventory
 from .session import Session
 
 
@@ -25,7 +26,8 @@ class Render(Session):
         """Render every host, keep the result, and show the hosts, each document, findings and differences."""
         with self._stage("render") as stage:
             fleet = self.loaded.fleet
-            rendered = userdata.render(fleet, profile or None)
+            addresses = Inventory(self.project.inventory(fleet.environment)).addresses()
+            rendered = userdata.render(fleet, profile or None, addresses)
             folder = self.project.rendered(fleet.environment)
             before = {name: _read(folder, name) for name in rendered}
             write(rendered, folder)

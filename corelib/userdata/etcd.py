@@ -11,10 +11,10 @@ from ..fleet import (
     LEGACY_PEER_PORT,
     PEER_PORT,
     Etcd,
-    Fleet,
     Host,
 )
 from .cloudconfig import Quoted
+from .overlay import Order
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +76,27 @@ def host_file(service: Service, etcd: Etcd, host: Host, *, complete: bool) -> di
     return _file(f"{service.stem}.{host.name}.env", lines)
 
 
-def started_unit(service: Service, fleet: Fleet) -> dict[str, Any]:
+def started_unit(service: Service, network: Order) -> dict[str, Any]:
     """The service enabled, started, and ordered on the overlay and on its data disk.
 
-    The overlay's unit is wanted, not required: a missing one must not keep etcd from being tried again (the shipped
-    unit restarts it every 10 s) until the overlay's address exists. A missing environment file is an error here.
+    A missing environment file is an error here.
     """
-    before = " ".join(["network-online.target", *([fleet.overlay.unit] if fleet.overlay.unit else [])])
-    order = f"[Unit]\nWants={before}\nAfter={before}\nRequiresMountsFor={service.data_dir}\n\n"
+    wants = ["network-online.target", *([network.wants] if network.wants else [])]
+    requires = [network.requires] if network.requires else []
+    order = (
+        "[Unit]\n"
+        f"Wants={' '.join(wants)}\n"
+        + (f"Requires={requires[0]}\n" if requires else "")
+        + f"After={' '.join([*wants, *requires])}\n"
+        f"RequiresMountsFor={service.data_dir}\n"
+        "\n"
+    )
     # A new file system belongs to root; etcd runs as its own user (ETCD_USER=etcd of the shipped unit).
     owned = f"ExecStartPre=/usr/bin/install -d -m 0700 -o etcd -g etcd {service.data_dir}\n"
     drop_in = _drop_in(order + _environment(service, optional="") + owned)
-    return {"name": service.unit, "enable": True, "command": "start", "drop_ins": [drop_in]}
+    # To command it as well would hold up whatever reads the user-data while the overlay waits for its secret.
+    command = {} if network.started else {"command": "start"}
+    return {"name": service.unit, "enable": True, **command, "drop_ins": [drop_in]}
 
 
 def named_unit(service: Service) -> dict[str, Any]:

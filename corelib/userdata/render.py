@@ -10,22 +10,28 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
-from ..fleet import Cluster, Dedicated, Fleet, Host
+from ..fleet import Cluster, Fleet, Host
 from ..report import Finding, Report
-from . import disk, etcd
-from .cloudconfig import Quoted, emit
+from . import disk, etcd, overlay
+from .cloudconfig import HEADER, Quoted, emit
 from .lint import RELEASES, lint
 
 
 @dataclass(frozen=True, slots=True)
 class UserData:
-    """What one host is told: the document and what is to be said about it."""
+    """What one host is told: the document and what is to be said about it.
+
+    `unknown` are the clusters whose reserved addresses it names and nobody knows yet: it is a draft then, which no
+    host recognises as user-data.
+    """
 
     host: str
     text: str
     report: Report
+    unknown: tuple[str, ...] = ()
 
     @property
     def content(self) -> bytes:
@@ -38,24 +44,38 @@ class UserData:
         return hashlib.sha256(self.content).hexdigest()
 
 
-def render(fleet: Fleet, profile: str | None = None) -> dict[str, UserData]:
-    """The user-data of every host by name, in the fleet's order; `profile` overrides the fleet's own."""
+def render(
+    fleet: Fleet, profile: str | None = None, addresses: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, UserData]:
+    """The user-data of every host by name, in the fleet's order; `profile` overrides the fleet's own.
+
+    `addresses` are the clusters' reserved ones, by cluster, as far as they are known.
+    """
     as_written = (profile or fleet.profile) == "as-written"
-    cluster_document = _written_cluster if as_written else _bootable_host
+    peers = overlay.Peers() if as_written else overlay.Peers.of(fleet, addresses)
     result = {}
     for cluster in fleet.clusters:
         for host in cluster.hosts:
-            text = emit(cluster_document(fleet, cluster, host))
-            result[host.name] = UserData(
-                host.name,
-                text,
-                Report.of(_findings(fleet, host.name, text, waits=not as_written and host.etcd == "member")),
-            )
+            starts = (etcd.SERVICES[fleet.release.distribution].unit,) if host.etcd == "member" else ()
+            part = overlay.part(fleet.overlay, host.name, peers, starts)
+            document = _written_cluster(fleet, cluster) if as_written else _bootable_host(fleet, host, part)
+            result[host.name] = _user_data(fleet, host.name, document, part)
     for dedicated in fleet.dedicated:
-        text = emit(_dedicated(fleet, dedicated))
-        report = Report.of(_findings(fleet, dedicated.name, text, waits=False))
-        result[dedicated.name] = UserData(dedicated.name, text, report)
+        part = overlay.part(fleet.overlay, dedicated.name, peers, ())
+        document = _document(fleet, dedicated.name, list(part.files), list(part.units))
+        result[dedicated.name] = _user_data(fleet, dedicated.name, document, part)
     return result
+
+
+def _user_data(fleet: Fleet, host: str, document: dict[str, Any], part: overlay.Part) -> UserData:
+    text = emit(document)
+    found = list(_findings(fleet, host, text, part))
+    if part.unknown:
+        missing = f"the reserved address of {' and '.join(part.unknown)} is not known yet"
+        text = f"#draft, not to be deployed: {missing}\n{text.removeprefix(HEADER)}"
+        remedy = "deploy-azure reserves it first; render again, and exactly the hosts that it concerns change"
+        found.append(Finding("warning", host, f"this is a draft: {missing}", remedy))
+    return UserData(host, text, Report.of(found), part.unknown)
 
 
 def findings(rendered: Mapping[str, UserData]) -> Report:
@@ -63,39 +83,35 @@ def findings(rendered: Mapping[str, UserData]) -> Report:
     return Report.of(finding for one in rendered.values() for finding in one.report)
 
 
-def _bootable_host(fleet: Fleet, _: Cluster, host: Host) -> dict[str, Any]:
-    head = {"hostname": host.name, "ssh_authorized_keys": list(fleet.ssh_keys)}
-    if host.etcd == "none":
-        return {**head, "coreos": _updates(fleet)}
+def _bootable_host(fleet: Fleet, host: Host, part: overlay.Part) -> dict[str, Any]:
     service = etcd.SERVICES[fleet.release.distribution]
-    return {
-        **head,
-        "write_files": [
+    files, units = list(part.files), list(part.units)
+    if host.etcd == "member":
+        files += [
             etcd.shared_file(service, fleet.etcd, host.name, complete=True),
             etcd.host_file(service, fleet.etcd, host, complete=True),
-        ],
-        "coreos": {
-            **_updates(fleet),
-            "units": [*disk.units(service.data_dir), etcd.started_unit(service, fleet)],
-        },
+        ]
+        units += disk.units(service.data_dir)
+        units.append(etcd.started_unit(service, overlay.order(fleet.overlay)))
+    return _document(fleet, host.name, files, units)
+
+
+def _document(fleet: Fleet, name: str, files: list[Any], units: list[Any]) -> dict[str, Any]:
+    return {
+        "hostname": name,
+        "ssh_authorized_keys": list(fleet.ssh_keys),
+        **({"write_files": files} if files else {}),
+        "coreos": {**_updates(fleet), **({"units": units} if units else {})},
     }
 
 
-def _written_cluster(fleet: Fleet, cluster: Cluster, _: Host) -> dict[str, Any]:
+def _written_cluster(fleet: Fleet, cluster: Cluster) -> dict[str, Any]:
     timing = {"heartbeat_interval": fleet.etcd.heartbeat_ms, "election_timeout": fleet.etcd.election_ms}
     members = [host for host in cluster.hosts if host.etcd == "member"]
     files = [etcd.host_file(etcd.ETCD2, fleet.etcd, host, complete=False) for host in members]
     return {
         "write_files": [etcd.shared_file(etcd.ETCD2, fleet.etcd, complete=False), *files],
         "coreos": {**_updates(fleet), "etcd2": timing, "units": [etcd.named_unit(etcd.ETCD2)]},
-    }
-
-
-def _dedicated(fleet: Fleet, dedicated: Dedicated) -> dict[str, Any]:
-    return {
-        "ssh_authorized_keys": list(fleet.ssh_keys),
-        "hostname": dedicated.name,
-        "coreos": _updates(fleet),
     }
 
 
@@ -108,11 +124,14 @@ def _updates(fleet: Fleet) -> dict[str, Any]:
     return sections
 
 
-def _findings(fleet: Fleet, host: str, text: str, *, waits: bool) -> Iterator[Finding]:
-    """What the release would make of the document; `waits`: its etcd waits for the overlay."""
+def _findings(fleet: Fleet, host: str, text: str, part: overlay.Part) -> Iterator[Finding]:
+    """What the release would make of the document, and what has to be brought for it."""
     release = RELEASES[fleet.release.distribution]
     for trap in lint(text.encode(), (release,)):
         yield Finding(trap.severity, f"{host}:{trap.line}", trap.message, trap.remedy)
-    if fleet.overlay.unit and waits:
+    if fleet.overlay.unit and f" {fleet.overlay.unit}\n" in text:
         message = f"etcd waits for {fleet.overlay.unit}, which this user-data does not bring"
         yield Finding("warning", host, message, "the image or a later step has to; etcd is tried every 10 s")
+    if part.secret:
+        message = f"the overlay, and all that runs on it, waits for {part.secret}"
+        yield Finding("info", host, message, "bring it over SSH after the boot; it starts as soon as it is there")

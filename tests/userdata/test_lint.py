@@ -76,7 +76,8 @@ def _underscored(text: str) -> str:
 @pytest.mark.parametrize("name", ["lab", "prd"])
 def test_what_we_render_has_no_trap_but_what_its_owner_decides(name: str) -> None:
     fleet = parameters.load((ROOT / "parameters" / f"{name}.yaml").read_text(), name).fleet
-    for one in userdata.render(fleet).values():
+    addresses = {cluster.name: "203.0.113.5" for cluster in fleet.clusters}
+    for one in userdata.render(fleet, addresses=addresses).values():
         found = {trap.rule for trap in lint(one.content, (RELEASES["flatcar"],))}
         assert found <= {"even-voters", "plaintext", "legacy-port", "every-boot"}
 

@@ -19,6 +19,10 @@ ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "tests" / "reference"
 
 
+# The reserved addresses of the clusters of prd.yaml (RFC 5737's, for examples).
+ADDRESSES = {"azure-prd-a": "203.0.113.5", "azure-prd-b": "203.0.113.6"}
+
+
 def fleet(name: str) -> Fleet:
     return parameters.load((ROOT / "parameters" / f"{name}.yaml").read_text(), name).fleet
 
@@ -62,7 +66,7 @@ def test_the_dedicated_machine_means_what_the_owner_wrote_but_for_the_key() -> N
 @pytest.mark.parametrize("name", ["prd", "lab"])
 @pytest.mark.parametrize("profile", ["bootable", "as-written"])
 def test_words_that_yaml_would_change_are_quoted_and_keys_have_underscores(name: str, profile: str) -> None:
-    for one in userdata.render(fleet(name), profile).values():
+    for one in userdata.render(fleet(name), profile, ADDRESSES).values():
         assert one.text.startswith("#cloud-config\n")
         assert 'reboot_strategy: "off"' in one.text
         assert not re.search(r"permissions: [^\"]", one.text)
@@ -76,7 +80,8 @@ def test_bootable_starts_todays_service_ordered_on_the_overlay() -> None:
     *_, unit = document["coreos"]["units"]
     assert (unit["name"], unit["enable"], unit["command"]) == ("etcd-member.service", True, "start")
     drop_in = unit["drop_ins"][0]["content"]
-    assert "After=network-online.target weave.service\n" in drop_in
+    assert "After=network-online.target weave.service weave-create-bridge.service\n" in drop_in
+    assert "Requires=weave-create-bridge.service\n" in drop_in
     assert "EnvironmentFile=/etc/etcd-member.%H.env\n" in drop_in
     files = {file["path"]: file["content"] for file in document["write_files"]}
     assert 'ETCD_ELECTION_TIMEOUT="2500"\n' in files["/etc/etcd-member.env"]
@@ -105,7 +110,7 @@ def test_bootable_on_coreos_starts_etcd2() -> None:
 def test_etcds_data_lies_on_its_disk_which_is_formatted_only_if_blank(distribution: str) -> None:
     release = fleet("prd").release.model_copy(update={"distribution": distribution})
     rendered = userdata.render(fleet("prd").model_copy(update={"release": release}))["azure-prd-01"].text
-    formatting, mount, etcd = cloudconfig.read(rendered)["coreos"]["units"]
+    *_, formatting, mount, etcd = cloudconfig.read(rendered)["coreos"]["units"]
     where = {"flatcar": "/var/lib/etcd", "coreos": "/var/lib/etcd2"}[distribution]
     assert mount["name"] == where.strip("/").replace("/", "-") + ".mount"
     assert f"Where={where}\n" in mount["content"]
@@ -181,7 +186,8 @@ def changed(base: Fleet, **etcd: Any) -> Fleet:
 
 
 def shared(text: str) -> dict[str, str]:
-    content = cloudconfig.read(text)["write_files"][0]["content"]
+    files = cloudconfig.read(text)["write_files"]
+    content = next(file["content"] for file in files if file["path"] == "/etc/etcd-member.env")
     return dict(line.replace('"', "").split("=", 1) for line in content.splitlines())
 
 

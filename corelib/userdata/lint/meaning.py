@@ -120,7 +120,7 @@ def _pulled_in(coreos: Mapping) -> Iterator[str]:
     for unit in coreos.maps("units"):
         for _, text in chain(_content(unit), *(_content(drop_in) for drop_in in unit.maps("drop_ins"))):
             key, _, value = text.strip().partition("=")
-            if key in ("Wants", "Requires", "BindsTo", "Requisite"):
+            if key in ("Wants", "Requires", "BindsTo", "Requisite", "Unit"):
                 yield from value.split()
             elif key == "RequiresMountsFor":
                 yield from (f"{path.strip('/').replace('-', _DASH).replace('/', '-')}.mount" for path in value.split())

@@ -1,0 +1,32 @@
+"""What a part of the user-data consists of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Files and units, in the order in which they are written and started.
+
+    `secret` is the file that has to be brought; `unknown` are the clusters whose addresses are not known yet.
+    """
+
+    files: tuple[dict[str, Any], ...] = ()
+    units: tuple[dict[str, Any], ...] = ()
+    secret: str = ""
+    unknown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a unit that uses the overlay comes after; empty: nothing. `started`: the overlay starts it.
+
+    What brings the address by itself is required. What depends on other machines is wanted only: a host that boots
+    alone must not keep etcd from being tried again (the shipped unit does, every 10 s) until the overlay is there.
+    """
+
+    requires: str = ""
+    wants: str = ""
+    started: bool = False

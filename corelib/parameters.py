@@ -25,6 +25,7 @@ from .report import Finding, Report
 Location = tuple[str | int, ...]
 
 _MOST_NODES = 1_000_000  # aliases can make a short text expand without bound
+_MOST_SHOWN = 50  # one wrong count of hosts can say the same of thousands
 _EXAMPLE = re.compile(r"[^#]*#\s*example\b")
 _WORDS = {  # pydantic's kinds of error, in the words of a YAML file
     "bool_type": "must be true or false",
@@ -46,7 +47,9 @@ class ParametersError(BadInput):
     def __init__(self, source: str, report: Report, secrets: tuple[str, ...] = ()) -> None:
         errors = report.errors
         count = f"{len(errors)} problem{'s' if len(errors) > 1 else ''}"
-        found = "\n".join([f"{count}; nothing was done.", *(f"  {finding}" for finding in errors)])
+        rest = [f"  … and {len(errors) - _MOST_SHOWN} more"] if len(errors) > _MOST_SHOWN else []
+        shown = [f"  {finding}" for finding in errors[:_MOST_SHOWN]]
+        found = "\n".join([f"{count}; nothing was done.", *shown, *rest])
         super().__init__(f"reading {source}", found)
         self.report = report
         self.secrets = secrets

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from ..errors import Refused, RunbookError
@@ -27,6 +28,20 @@ NAME = "journal.jsonl"
 Entry = dict[str, Any]
 Redact = Callable[[Any], Any]
 """Plain data → plain data of the same shape, with every secret in its texts replaced."""
+
+
+_SHAPES: dict[str, dict[str, type | tuple[type, ...]]] = {
+    "": {"n": int, "time": str, "kind": str, "previous": str},
+    "parameters": {"ledger": str},
+    "cell": {"cell": int, "count": (int, NoneType), "id": str, "status": str, "source": str, "outputs": list},
+    "stage": {"stage": str},
+    "step": {"target": str, "phase": str, "detail": str},
+    "result": {"stage": str, "result": str},
+    "error": {"stage": str, "classes": list},
+    "end": {"complete": bool, "artefacts": dict},
+}
+_IF_THERE: dict[str, type] = {"notebook": list, "signer": str, "continues": str}
+"""What a reader relies on, for every entry and by kind. A line without it is none of ours: somebody wrote in it."""
 
 
 class JournalError(RunbookError):
@@ -135,33 +150,35 @@ def read(folder: Path) -> list[Entry]:
         lines = (folder / NAME).read_bytes().split(b"\n")
     except OSError as problem:
         raise JournalError(f"reading the journal of {folder.name}", str(problem)) from None
-    try:
-        # What follows the last line break is empty, or the beginning of a line that was never completed.
-        entries = [json.loads(line) for line in lines[:-1]]
-        if not all(isinstance(entry, dict) and "kind" in entry for entry in entries):
-            raise ValueError("it is JSON, and no entry")  # noqa: TRY301 - the same to the reader
-        return entries  # noqa: TRY300
-    except ValueError as problem:
-        raise JournalError(f"reading the journal of {folder.name}", f"a line is not JSON: {problem}") from None
+    # What follows the last line break is empty, or the beginning of a line that was never completed.
+    entries = [parse(line) for line in lines[:-1]]
+    if None in entries:
+        raise JournalError(f"reading the journal of {folder.name}", f"line {entries.index(None) + 1} is no entry")
+    return [entry for entry in entries if entry is not None]
 
 
 def salvage(folder: Path) -> tuple[list[Entry], bool]:
     """The entries that can be read, and whether there are lines that cannot."""
     try:
-        return read(folder), False
-    except JournalError:
-        pass
-    try:
         lines = (folder / NAME).read_bytes().split(b"\n")[:-1]
     except OSError:
         return [], True
-    entries = []
-    for line in lines:
-        with suppress(ValueError):
-            entry = json.loads(line)
-            if isinstance(entry, dict) and "kind" in entry:
-                entries.append(entry)
-    return entries, True
+    entries = [entry for entry in map(parse, lines) if entry is not None]
+    return entries, len(entries) < len(lines)
+
+
+def parse(line: bytes) -> Entry | None:
+    """The entry of a line, with everything that its readers rely on; None if it is no entry."""
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(entry, dict):
+        return None
+    kind = entry.get("kind")
+    shape = _SHAPES[""] | (_SHAPES.get(kind, {}) if isinstance(kind, str) else {})
+    shape |= {name: types for name, types in _IF_THERE.items() if name in entry}
+    return entry if all(isinstance(entry.get(name, ...), types) for name, types in shape.items()) else None
 
 
 def ended(folder: Path) -> bool:

@@ -114,6 +114,8 @@ def _last(content: bytes) -> str:
 def _entry(line: bytes) -> dict[str, Any] | None:
     try:
         content = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return content if isinstance(content, dict) and {"event", "record", "previous"} <= content.keys() else None
+    if not isinstance(content, dict):
+        return None
+    return content if all(isinstance(content.get(name), str) for name in ("event", "record", "previous")) else None

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from . import ledger
 from .against import Execution, compare
 from .journal import NAME as JOURNAL
-from .journal import live
+from .journal import live, parse
 from .listing import UNFILED
 from .notebook import cells
 from .outcome import Outcome, outcome
@@ -89,7 +89,8 @@ def notebook_findings(folder: Path, content: bytes, entries: list[dict[str, Any]
     except Exception as problem:  # noqa: BLE001 - whatever is wrong with it, it is not the notebook that was saved
         return [Finding("altered", NOTEBOOK, str(problem))]
     executions = [*_continued(folder, entries), *executions_of(entries)]
-    outline = [(kind, source) for kind, source in (entries[0].get("notebook", []) if entries else [])]
+    named = entries[0].get("notebook", []) if entries else []
+    outline = [(str(cell[0]), str(cell[1])) for cell in named if isinstance(cell, list) and len(cell) == 2]
     in_order = bool(entries) and entries[0].get("front_end") in ("papermill", "runbooks")
     whole = bool(entries) and entries[-1]["kind"] == "end"
     problems = compare(shown, executions, outline, in_order=in_order)
@@ -132,7 +133,7 @@ def _lines(content: bytes) -> tuple[list[dict[str, Any]], list[Finding]]:
     lines = whole.split(b"\n") if whole else []
     for n, line in enumerate(lines):
         where = f"{JOURNAL}:{n + 1}"
-        entry = _entry(line)
+        entry = parse(line)
         if entry is not None and (entry["kind"] != "step" or n + 1 == len(lines)):
             entries.append(entry)
         if entry is None:
@@ -149,14 +150,6 @@ def _lines(content: bytes) -> tuple[list[dict[str, Any]], list[Finding]]:
     if rest:
         found.append(_open(f"{JOURNAL}:{len(lines) + 1}", "the last line was cut off: runbooks seal closes the record"))
     return entries, found
-
-
-def _entry(line: bytes) -> dict[str, Any] | None:
-    try:
-        content = json.loads(line)
-    except ValueError:
-        return None
-    return content if isinstance(content, dict) and {"n", "time", "kind", "previous"} <= content.keys() else None
 
 
 def _signature(folder: Path, content: bytes, said: str, closed: bool, signers: str | None) -> tuple[str, list[Finding]]:

@@ -99,7 +99,7 @@ def test_entries_are_chained_numbered_and_redacted(tmp_path: Path) -> None:
 
 def test_many_threads_write_one_chain(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "run")
-    threads = [threading.Thread(target=lambda: [journal.write("step") for _ in range(20)]) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: [journal.write("plan") for _ in range(20)]) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -117,7 +117,7 @@ def test_a_journal_that_cannot_be_written_stops_the_run(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "run")
     journal._file = os.open("/dev/full", os.O_WRONLY)
     with pytest.raises(JournalError, match="No space left"):
-        journal.write("step")
+        journal.write("plan")
 
 
 def test_a_line_cut_off_by_a_crash_is_left_out(tmp_path: Path) -> None:
@@ -146,8 +146,8 @@ def test_the_listing_is_plain_data(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "records" / "unfiled" / "r1")
     journal.write("start", runbook="render", operator="op@host")
     journal.move(tmp_path / "records" / "lab" / "r1")
-    journal.write("parameters", environment="lab", reason="ticket 7")
-    journal.write("end", complete=True)
+    journal.write("parameters", environment="lab", ledger="", reason="ticket 7")
+    journal.write("end", complete=True, artefacts={})
     journal.close()
     (one,) = records(tmp_path)
     assert json.loads(json.dumps(one.as_dict()))["reason"] == "ticket 7"

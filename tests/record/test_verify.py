@@ -120,6 +120,27 @@ def test_any_change_of_any_file_is_reported(project: Path, name: str, how: str, 
         assert found.intact == (file.read_bytes() == before), f"{how} of {name}: {found}"
 
 
+@pytest.mark.parametrize("name", ["journal.jsonl", "files.json", "../ledger.jsonl"])
+def test_any_fact_of_another_kind_is_reported(project: Path, tmp_path: Path, name: str) -> None:
+    """An entry that is well-formed JSON, and not what its readers rely on, ends in a finding as well."""
+    lab = Path(shutil.copytree(project / "records" / "lab", tmp_path / "lab"))
+    file = lab / _names(lab)[0] / name
+    before = file.read_bytes()
+    lines = before.splitlines(keepends=True) if name.endswith("l") else [before]
+    seen = set()
+    for n, line in enumerate(lines):
+        entry = json.loads(line)
+        for key in entry:
+            if (entry.get("kind"), entry.get("event"), key) in seen:
+                continue
+            seen.add((entry.get("kind"), entry.get("event"), key))
+            for value in (None, 7, "x", [], [7], {}, {"x": [7]}):
+                changed = json.dumps(entry | {key: value}).encode() + b"\n"
+                file.write_bytes(b"".join([*lines[:n], changed, *lines[n + 1 :]]))
+                assert value == entry[key] or not verify_all(lab).intact, f"{key} of line {n + 1} is {value}"
+    assert len(seen) >= 4
+
+
 # What nobody vouches for in a notebook that was not filed, as the README says; a filed one is held byte by byte.
 FREE = {"metadata", "id", "nbformat", "nbformat_minor", "output_type"}
 

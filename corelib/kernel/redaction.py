@@ -27,6 +27,8 @@ _FORMS = (
     ("Bearer ", r"(?<=Bearer )[A-Za-z0-9._~+/=-]{16,}"),  # RFC 6750, section 2.1
     ("://", r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"),  # RFC 3986, section 3.2.1: user information
 )
+_RARE, _DIGEST = 8, 32  # characters: what no digest holds by chance; the shortest digest (and an id without hyphens)
+_HEX, _HEX_END = re.compile(r"[0-9a-f-]+"), re.compile(r"[0-9a-f-]+\Z")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{5,}")
 _OPEN_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?!.*-----END [A-Z ]*PRIVATE KEY-----)", re.DOTALL)
 
@@ -59,9 +61,7 @@ class Redactor:
         pattern = self._pattern(text)
         if pattern is None:
             return text
-        text, count = pattern.subn(self._replace, text)
-        self.count += count
-        return text
+        return pattern.sub(self._replace, text)
 
     def data(self, value: Any) -> Any:
         """Plain data with every secret in its texts replaced, keys included."""
@@ -97,10 +97,28 @@ class Redactor:
         return _compiled(tuple(sorted(found, key=len, reverse=True)), tuple(forms)) if found or forms else None
 
     def _replace(self, match: re.Match[str]) -> str:
+        if _by_chance(match):
+            return match[0]
+        self.count += 1
         return self._markers.get(match[0]) or self._marker(match[0])
 
     def _marker(self, secret: str) -> str:
         return f"[secret {hmac.digest(self._key, secret.encode(errors='surrogatepass'), 'sha256').hex()[:6]}]"
+
+
+def _by_chance(match: re.Match[str]) -> bool:
+    """True for a few hex digits in the middle of a digest or an id.
+
+    One digest in a thousand holds a given word of four: replaced there, the journal would not fit what it describes.
+    """
+    if len(match[0]) >= _RARE or not _HEX.fullmatch(match[0]):
+        return False
+    before, after = (
+        _HEX_END.search(match.string[max(0, match.start() - _DIGEST) : match.start()]),
+        _HEX.match(match.string, match.end()),
+    )
+    around = (len(before[0]) if before else 0) + (len(after[0]) if after else 0)
+    return around + len(match[0]) >= _DIGEST
 
 
 def unfinished(text: str) -> int:

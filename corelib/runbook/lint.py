@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..errors import BadInput
-from ..userdata import lint
-from ..userdata.lint import Release, Trap, tree
+from ..userdata import lint, tree
+from ..userdata.lint import Release, Trap
 
 _LINE = re.compile(r"^(?P<path>/[^:]+):(?P<line>\d+): (?P<message>.*)$")
 _CHECKED = (".service", ".socket", ".timer", ".mount", ".automount", ".target", ".path", ".slice", ".swap")
@@ -57,9 +57,9 @@ def _units(content: bytes) -> Iterator[Trap]:
         root = tree.read(content.decode().removeprefix("\ufeff"))
     except (UnicodeDecodeError, tree.Unreadable):
         return
-    coreos = root.get("coreos") if isinstance(root, tree.Mapping) else None
-    for unit in coreos.maps("units") if isinstance(coreos, tree.Mapping) else ():
-        node, name = unit.get("content"), unit.text("name")
+    coreos = tree.get(root, "coreos") if isinstance(root, tree.Mapping) else None
+    for unit in tree.maps(coreos, "units") if isinstance(coreos, tree.Mapping) else ():
+        node, name = tree.get(unit, "content"), tree.text_of(unit, "name")
         if isinstance(node, tree.Scalar) and re.fullmatch(r"[\w@.\\:-]+", name) and name.endswith(_CHECKED):
             yield from _verified(name, node)
 
@@ -67,7 +67,7 @@ def _units(content: bytes) -> Iterator[Trap]:
 def _verified(name: str, content: tree.Scalar) -> Iterator[Trap]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder).resolve() / name
-        path.write_text(content.text)
+        path.write_text(content.value)
         command = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(path)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
@@ -76,5 +76,5 @@ def _verified(name: str, content: tree.Scalar) -> Iterator[Trap]:
     for line in done.stderr.splitlines():
         match = _LINE.match(line)
         if match and match["path"] == str(path):
-            where = content.line_of(int(match["line"]) - 1)
+            where = tree.line_of(content, int(match["line"]) - 1)
             yield Trap("systemd", "warning", where, f"systemd says of {name}: {match['message']}", "correct the unit")

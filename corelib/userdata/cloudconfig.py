@@ -1,4 +1,4 @@
-"""The `#cloud-config` text: emitted so that both generations of its consumer read the same, and read back.
+"""The `#cloud-config` text: written so that both generations of its consumer read the same, and read back.
 
 Keys have underscores (Flatcar drops hyphenated ones since stable 3975.2.0; CoreOS accepts both). Words that YAML 1.1
 would change, such as `off` and `0644`, are always quoted. Whole numbers stay whole numbers.
@@ -6,69 +6,114 @@ would change, such as `off` and `0644`, are always quoted. Whole numbers stay wh
 
 from __future__ import annotations
 
+import json
+import re
+from functools import lru_cache
 from typing import Any
 
 import yaml
 
+from . import tree
+
 HEADER = "#cloud-config\n"  # must be the very first line (coreos-cloudinit)
+
+# A first character that is no indicator of YAML's, and no ": " or " #" after it.
+_PLAIN = re.compile(r"[A-Za-z0-9_./~+$(^;\\](?:[!-9;-~]|:(?=[!-~])| (?=[!\"$-~]))*")
+# A literal block shows text as it is: printable lines, the first one not indented.
+_BLOCK = re.compile(r"(?! )(?:[\t -~\u00a0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd]*\n)+")
 
 
 class Quoted(str):
-    """Text that must not be emitted as a plain scalar."""
+    """Text that must not be written without quotes."""
 
     __slots__ = ()
 
 
 def emit(document: dict[str, Any]) -> str:
     """The document as text; the same input gives the same bytes. ValueError if it does not read back."""
-    body = yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=10_000, allow_unicode=True)
-    text = HEADER + "\n" + body
-    if read(text) != document:
+    return write(document)[0]
+
+
+def write(document: dict[str, Any]) -> tuple[str, tree.Node]:
+    """The document as text, and what was read back from that. ValueError if it is not what was meant."""
+    text = HEADER + "\n" + ("".join(_mapping(document, "", [])) or "{}\n")
+    root = tree.compose(text)
+    if root is None or tree.value(root) != document:
         raise ValueError("the rendered cloud-config does not read back as it was meant")
-    return text
+    return text, root
 
 
 def read(text: str) -> Any:
-    """A cloud-config as plain data, with true, false and whole numbers as such, every other scalar as text."""
-    return yaml.load(text, Loader=_TextLoader)  # noqa: S506 - it constructs only text, numbers, lists and mappings
+    """A cloud-config as plain data, with true, false and whole numbers as such, every other scalar as text.
+
+    Raises tree.Unreadable, a ValueError.
+    """
+    try:
+        return tree.value(tree.read(text))
+    except RecursionError:
+        raise tree.Unreadable(1, "it is nested too deeply through aliases") from None
 
 
-class _Dumper(yaml.SafeDumper):
-    """Multi-line text as a literal block, quoted words in double quotes, sequences indented below their key."""
-
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002
-        return super().increase_indent(flow, False)  # noqa: FBT003 - PyYAML's own signature
-
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
-        return True
-
-
-def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in value else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
-
-
-def _quoted(dumper: yaml.SafeDumper, value: Quoted) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", str(value), style='"')
-
-
-_Dumper.add_representer(str, _text)
-_Dumper.add_representer(Quoted, _quoted)
+def _mapping(items: dict[str, Any], indent: str, lines: list[str]) -> list[str]:
+    """Add the lines of a mapping."""
+    for key, value in items.items():
+        start, inner = f"{indent}{_word(key)}:", f"{indent}  "
+        if isinstance(value, str):
+            literal = "\n" in value and _BLOCK.fullmatch(value)
+            lines.append(f"{start}{_literal(value, inner)}" if literal else f"{start} {_scalar(value)}\n")
+        elif isinstance(value, dict) and value:
+            lines.append(f"{start}\n")
+            _mapping(value, inner, lines)
+        elif isinstance(value, list) and value:
+            lines.append(f"{start}\n")
+            _sequence(value, inner, lines)
+        else:
+            lines.append(f"{start} {_scalar(value)}\n")
+    return lines
 
 
-class _TextLoader(yaml.SafeLoader):
-    """Resolves `true`, `false` and whole numbers only; everything else stays text."""
-
-    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own name, an instance variable to its stub
-
-
-def _scalar(_: yaml.SafeLoader, node: yaml.ScalarNode) -> str | int | bool:
-    text = str(node.value)
-    if node.style is not None:
-        return text
-    if text.isascii() and text.isdigit() and (text == "0" or not text.startswith("0")):
-        return int(text)
-    return {"true": True, "false": False}.get(text, text)
+def _sequence(items: list[Any], indent: str, lines: list[str]) -> None:
+    """Add the lines of a list: a dash stands before the first line of each item."""
+    for item in items:
+        if isinstance(item, dict) and item:
+            first = len(lines)
+            _mapping(item, f"{indent}  ", lines)
+            lines[first] = f"{indent}- {lines[first][len(indent) + 2 :]}"
+        else:
+            lines.append(f"{indent}- {_scalar(item)}\n")
 
 
-_TextLoader.add_constructor("tag:yaml.org,2002:str", _scalar)
+@lru_cache(maxsize=512)  # most files and units are the same on all hosts
+def _literal(text: str, indent: str) -> str:
+    lines = (f"{indent}{line}\n" if line else "\n" for line in text[:-1].split("\n"))
+    keep = "+" if text.endswith("\n\n") or text == "\n" else ""
+    return f" |{keep}\n{''.join(lines)}"
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, Quoted):
+        return _quoted(value)
+    if isinstance(value, str):
+        return _word(value)
+    return json.dumps(value)  # true, false, null, a whole number, an empty list or mapping
+
+
+@lru_cache(maxsize=4096)
+def _word(text: str) -> str:
+    """Text without quotes where every reader takes it for text, in double quotes elsewhere."""
+    plain = _PLAIN.fullmatch(text) and not text.endswith(":") and _is_text(text)
+    return text if plain else _quoted(text)
+
+
+def _quoted(text: str) -> str:
+    # JSON's escapes are YAML's, but for pairs of surrogates: so only what cannot be shown is escaped.
+    return "".join(
+        char if (char.isprintable() and char != "\ufeff") or char in '"\\' else f"\\U{ord(char):08X}"
+        for char in json.dumps(text, ensure_ascii=False)
+    )
+
+
+def _is_text(text: str) -> bool:
+    """True if YAML 1.1 takes a plain scalar for text, and for no number, date or truth value."""
+    resolvers = yaml.SafeLoader.yaml_implicit_resolvers.get(text[:1], ())
+    return not any(pattern.match(text) for _, pattern in resolvers)

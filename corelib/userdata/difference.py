@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import yaml
-
 from . import cloudconfig
 
 # etcd reads these only where its data directory is empty (etcd's configuration reference, clustering flags).
@@ -46,7 +44,7 @@ def differences(before: str, after: str) -> tuple[Difference, ...]:
     """
     try:
         return tuple(_between("", _meaning(cloudconfig.read(before)), _meaning(cloudconfig.read(after))))
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as problem:
+    except (KeyError, TypeError, AttributeError, ValueError) as problem:
         raise ValueError(f"it is no rendering: {problem}") from None
 
 

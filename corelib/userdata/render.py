@@ -8,7 +8,7 @@ with the environment files of all its hosts, naming etcd2 without starting it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -16,8 +16,8 @@ from typing import Any
 from ..fleet import Cluster, Fleet, Host
 from ..report import Finding, Report
 from . import disk, etcd, overlay
-from .cloudconfig import HEADER, Quoted, emit
-from .lint import RELEASES, lint
+from .cloudconfig import HEADER, Quoted, write
+from .lint import RELEASES, Trap, lint_written
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,9 @@ def render(
 
 
 def _user_data(fleet: Fleet, host: str, document: dict[str, Any], part: overlay.Part) -> UserData:
-    text = emit(document)
-    found = list(_findings(fleet, host, text, part))
+    text, root = write(document)
+    traps = lint_written(text, root, (RELEASES[fleet.release.distribution],))
+    found = list(_findings(fleet, host, text, part, traps))
     if part.unknown:
         missing = f"the reserved address of {' and '.join(part.unknown)} is not known yet"
         text = f"#draft, not to be deployed: {missing}\n{text.removeprefix(HEADER)}"
@@ -124,10 +125,9 @@ def _updates(fleet: Fleet) -> dict[str, Any]:
     return sections
 
 
-def _findings(fleet: Fleet, host: str, text: str, part: overlay.Part) -> Iterator[Finding]:
+def _findings(fleet: Fleet, host: str, text: str, part: overlay.Part, traps: Iterable[Trap]) -> Iterator[Finding]:
     """What the release would make of the document, and what has to be brought for it."""
-    release = RELEASES[fleet.release.distribution]
-    for trap in lint(text.encode(), (release,)):
+    for trap in traps:
         yield Finding(trap.severity, f"{host}:{trap.line}", trap.message, trap.remedy)
     if fleet.overlay.unit and f" {fleet.overlay.unit}\n" in text:
         message = f"etcd waits for {fleet.overlay.unit}, which this user-data does not bring"

@@ -100,6 +100,21 @@ def test_every_line_of_a_secret_is_hidden_and_short_ones_are_not_taken() -> None
     assert redactor.text("third line, ab").endswith("], ab")
 
 
+def test_a_short_secret_does_not_destroy_the_digests_that_hold_it_by_chance() -> None:
+    redactor = Redactor()
+    redactor.add("abcd")
+    digest = "0b248a4b4b20924c19e2422a576538aabcd6cd0691136ee797fc25bf82a5e793"
+    assert redactor.data({"outputs": [digest], "id": "12345678-abcd-1234-1234-123456789012"}) == {
+        "outputs": [digest],
+        "id": "12345678-abcd-1234-1234-123456789012",
+    }
+    assert redactor.count == 0
+    for text in ("abcd", "x abcd y", "dead-abcd-beef", "0123456789abcd", f"{digest} abcd"):
+        assert "abcd" not in redactor.text(text).replace(digest, "")
+    redactor.add(digest[:32])
+    assert digest[:32] not in redactor.text(digest), "what no digest holds by chance is hidden wherever it stands"
+
+
 @given(st.text(min_size=4), st.text(), st.text())
 def test_no_secret_survives(secret: str, before: str, after: str) -> None:
     redactor = Redactor()

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from . import meaning, structure, tree
+from .. import tree
+from . import meaning, structure
 from .releases import AZURE_LIMIT, RELEASES, Release
 from .trap import Edit, Trap
 
-__all__ = ["RELEASES", "Edit", "Release", "Trap", "fix", "lint"]
+__all__ = ["RELEASES", "Edit", "Release", "Trap", "fix", "lint", "lint_written"]
 
 HEADER = "#cloud-config"
 
@@ -30,12 +31,12 @@ def lint(content: bytes, releases: Iterable[Release] = tuple(RELEASES.values()))
     except tree.Unreadable as problem:
         message = f"this is not YAML that a host would read: {problem}"
         return tuple(sorted([*found, Trap("yaml", "error", problem.line, message)], key=_order))
-    if root is not None:
-        for release in releases:
-            found += structure.check(root, release)
-            if isinstance(root, tree.Mapping):
-                found += [replace(trap, releases=(release.name,)) for trap in meaning.check(root, release)]
-    return tuple(sorted(_joined(found), key=_order))
+    return tuple(sorted(_joined([*found, *_inside(root, releases)]), key=_order))
+
+
+def lint_written(text: str, root: tree.Node, releases: Iterable[Release]) -> tuple[Trap, ...]:
+    """The same of a text that was read already."""
+    return tuple(sorted(_joined([*_outside(text.encode(), text), *_inside(root, releases)]), key=_order))
 
 
 def fix(content: bytes) -> bytes:
@@ -48,6 +49,16 @@ def fix(content: bytes) -> bytes:
     for edit in sorted(edits, key=lambda one: one.start, reverse=True):
         text = text[: edit.start] + edit.text + text[edit.end :]
     return text.replace("\r\n", "\n").encode()
+
+
+def _inside(root: tree.Node | None, releases: Iterable[Release]) -> Iterable[Trap]:
+    """What is wrong in the YAML, for each release."""
+    if root is None:
+        return
+    for release in releases:
+        yield from structure.check(root, release)
+        if isinstance(root, tree.Mapping):
+            yield from (replace(trap, releases=(release.name,)) for trap in meaning.check(root, release))
 
 
 def _outside(content: bytes, text: str) -> Iterable[Trap]:

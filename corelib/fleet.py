@@ -29,9 +29,14 @@ def _host_name(text: str) -> str:
     return text
 
 
+_KIND = re.compile(r"(ssh|ecdsa|sk)-")
+
+
 def _ssh_key(text: str) -> str:
     """Accept `type base64 [comment]` whose base64 names the same type (RFC 4253, section 6.6)."""
     fields = text.split()
+    if len(fields) > 2 and not _KIND.match(fields[0]) and any(map(_KIND.match, fields)):
+        raise ValueError("options before the key are not taken by Azure; give the key alone")
     expected = "an OpenSSH public key, such as 'ssh-ed25519 AAAA… name'"
     if len(fields) < 2:
         raise ValueError(f"expected {expected}; the key itself is missing (a placeholder?)")
@@ -84,10 +89,20 @@ def _wireguard_key(text: str) -> str:
     return text
 
 
+def _unit_name(text: str) -> str:
+    # systemd.unit(5): letters, digits and :-_.\\@, and a suffix that says what kind it is
+    if text and not re.fullmatch(
+        r"[A-Za-z0-9:_.\\@-]+\.(service|socket|device|mount|target|path|timer|slice|scope)", text
+    ):
+        raise ValueError("a unit is named such as overlay.service: with its suffix, and without a slash")
+    return text
+
+
 HostName = Annotated[str, AfterValidator(_host_name)]
 SshKey = Annotated[str, AfterValidator(_ssh_key)]
 Reference = Annotated[str, AfterValidator(_reference)]
 WireguardKey = Annotated[str, AfterValidator(_wireguard_key)]
+UnitName = Annotated[str, AfterValidator(_unit_name)]
 Wwn = Annotated[str, AfterValidator(_wwn)]
 Guid = Annotated[str, AfterValidator(_guid)]
 ResourceName = Annotated[str, AfterValidator(_resource_name)]
@@ -158,7 +173,7 @@ class Overlay(Value):
 
     kind: Literal["weave", "wireguard", "provided", "none"]
     network: IPv4Network
-    unit: str = ""
+    unit: UnitName = ""
     install: Install | None = None
     containers: IPv4Network | None = None
     services: IPv4Network | None = None

@@ -12,11 +12,12 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from ipaddress import AddressValueError, NetmaskValueError
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
+from . import tree
 from .contradictions import contradictions
 from .errors import BadInput
 from .fleet import Counted, Fleet, PlainSecret, Value
@@ -24,7 +25,7 @@ from .report import Finding, Report
 
 Location = tuple[str | int, ...]
 
-_MOST_NODES = 1_000_000  # aliases can make a short text expand without bound
+_DEEPEST = 50  # aliases nest further than the text does
 _MOST_SHOWN = 50  # one wrong count of hosts can say the same of thousands
 _EXAMPLE = re.compile(r"[^#]*#\s*example\b")
 _WORDS = {  # pydantic's kinds of error, in the words of a YAML file
@@ -170,7 +171,7 @@ def _hosts_of(entry: Any, place: Location, document: _Document) -> Sequence[Any]
 
 def _finding(error: Any, document: _Document, model: type[Value] = Fleet) -> Finding:
     """Put one of pydantic's errors into the file's own words and place."""
-    inner: Location = error["loc"]
+    inner: Location = tuple(part for part in error["loc"] if part != "[key]")  # pydantic's word for a mapping's key
     location = inner if inner[:1] == ("environment",) else ("fleet", *inner)
     last, kind = location[-1] if location else "", error["type"]
     if kind == "extra_forbidden":
@@ -183,6 +184,8 @@ def _finding(error: Any, document: _Document, model: type[Value] = Fleet) -> Fin
         value = str(error["input"])
         document.secrets.append(value)
         return document.error(location, f"{path}: {error['ctx']['error']}; found {len(value)} characters of something")
+    if kind == "value_error" and isinstance(error["ctx"]["error"], AddressValueError | NetmaskValueError):
+        return document.error(location, f"{path}: must be an IPv4 address or network; found {_show(error['input'])}")
     if kind == "value_error":
         return document.error(location, f"{path}: {error['ctx']['error']}; found {_show(error['input'])}")
     message = _WORDS.get(kind) or error["msg"].removeprefix("Input ").replace("should", "must")
@@ -234,18 +237,14 @@ class _Document:
         self.findings: list[Finding] = []
         self.secrets: list[str] = []
         self._places: dict[Location, int] = {(): 1}
-        self._nodes = 0
-        self._scalars: list[tuple[Location, yaml.Mark]] = []
-        self._root = self._compose(text)
+        self._scalars: list[tuple[Location, Any]] = []
+        self._root = self._read(text)
 
-    def _compose(self, text: str) -> yaml.Node | None:
+    def _read(self, text: str) -> tree.Node | None:
         try:
-            return yaml.compose(text.removeprefix("\ufeff"), Loader=yaml.SafeLoader)
-        except yaml.YAMLError as problem:
-            mark = getattr(problem, "problem_mark", None)
-            line = mark.line + 1 if mark else 1
-            message = getattr(problem, "problem", None) or str(problem).splitlines()[0]
-            finding = Finding("error", f"{self.source}:{line}", f"this is not YAML: {message}")
+            return tree.read(text.removeprefix("\ufeff"))
+        except tree.Unreadable as problem:
+            finding = Finding("error", f"{self.source}:{problem.line}", f"this is not YAML: {problem}")
             raise ParametersError(self.source, Report((finding,))) from None
 
     def data(self) -> Any:
@@ -288,41 +287,40 @@ class _Document:
             if _EXAMPLE.match(self.lines[end.line][end.column :]):
                 yield Example(_path(location), self.where(location))
 
-    def _convert(self, node: yaml.Node, location: Location) -> Any:
-        self._nodes += 1
-        if self._nodes > _MOST_NODES or len(location) > 50:
-            found = self.error(location, "the document is nested too deeply, or expands too far through aliases")
-            raise ParametersError(self.source, Report((found,)))
-        self._places.setdefault(location, node.start_mark.line + 1)
-        if isinstance(node, yaml.MappingNode):
+    def _convert(self, node: tree.Node, location: Location) -> Any:
+        if len(location) > _DEEPEST:
+            finding = self.error(location, "it is nested too deeply through aliases")
+            raise ParametersError(self.source, Report((finding,)))
+        self._places.setdefault(location, tree.begins(node))
+        if isinstance(node, tree.Mapping):
             return self._mapping(node, location)
-        if isinstance(node, yaml.SequenceNode):
+        if isinstance(node, tree.Sequence):
             return [self._convert(child, (*location, n)) for n, child in enumerate(node.value)]
-        assert isinstance(node, yaml.ScalarNode)  # noqa: S101 - YAML has three kinds of node
+        assert isinstance(node, tree.Scalar)  # noqa: S101 - YAML has three kinds of node
         self._scalars.append((location, node.end_mark))
         return _scalar(node)
 
-    def _mapping(self, node: yaml.MappingNode, location: Location) -> dict[str, Any]:
+    def _mapping(self, node: tree.Mapping, location: Location) -> dict[str, Any]:
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = str(key_node.value)
             here = (*location, key)
             if key in result:
                 first = self._places[here]
-                where = f"{self.source}:{key_node.start_mark.line + 1}"
+                where = f"{self.source}:{tree.begins(key_node)}"
                 self.findings.append(
                     Finding("error", where, f"the key {key!r} stands here again; first in line {first}")
                 )
                 continue
-            self._places[here] = key_node.start_mark.line + 1
+            self._places[here] = tree.begins(key_node)
             result[key] = self._convert(value_node, here)
         return result
 
 
-def _scalar(node: yaml.ScalarNode) -> Any:
+def _scalar(node: tree.Scalar) -> Any:
     """A scalar by YAML 1.2's core rules; quoted ones are always text."""
     text: str = node.value
-    if node.style is not None:
+    if node.style:
         return text
     if re.fullmatch(r"-?(0|[1-9][0-9]*)", text):
         return int(text)

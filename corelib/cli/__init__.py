@@ -138,8 +138,9 @@ def _render(given: argparse.Namespace) -> int:
     at = project.find_or_here()
     loaded = load(given.file.resolve(), at)
     addresses = Inventory(at.inventory(loaded.fleet.environment)).addresses()
-    rendered = userdata.render(loaded.fleet, "as-written" if given.as_written else None, addresses)
-    write(rendered, given.out.resolve())
+    profile = "as-written" if given.as_written else loaded.fleet.profile
+    rendered = userdata.render(loaded.fleet, profile, addresses)
+    write(rendered, given.out.resolve(), as_written=profile == "as-written")
     for name, one in rendered.items():
         print(f"{one.sha256[:12]}  {given.out / name}.yaml")
     for line in lines(userdata.findings(rendered)):

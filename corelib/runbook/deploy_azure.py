@@ -34,6 +34,7 @@ class DeployAzure(Changing):
         # With a tenant that is an example nobody is logged in, and nobody is asked.
         observed = planning.Observed({}) if refused else self._observe()
         rendered = userdata.render(fleet, addresses=inventory.addresses(fleet, observed))
+        userdata.require({host.name: rendered[host.name] for host in fleet.hosts}, "planning deploy-azure")
         self._drafts = tuple(host.name for host in fleet.hosts if rendered[host.name].unknown)
         ready = {h.name: rendered[h.name].content for h in fleet.hosts if h.name not in self._drafts}
         self._desired = desired.resources(fleet, ready)

@@ -71,6 +71,7 @@ class InstallHetzner(Changing):
     def _user_data(self) -> dict[str, bytes]:
         fleet = self.loaded.fleet
         rendered = userdata.render(fleet, addresses=self._inventory.addresses())
+        userdata.require({host.name: rendered[host.name] for host in fleet.dedicated}, "planning install-hetzner")
         for host in fleet.dedicated:
             if rendered[host.name].unknown:
                 clusters = " and ".join(rendered[host.name].unknown)

@@ -9,8 +9,9 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from .. import tree
 from ..errors import BadInput
-from ..userdata import lint, tree
+from ..userdata import lint
 from ..userdata.lint import Release, Trap
 
 _LINE = re.compile(r"^(?P<path>/[^:]+):(?P<line>\d+): (?P<message>.*)$")

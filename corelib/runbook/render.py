@@ -30,17 +30,20 @@ class Render(Session):
             rendered = userdata.render(fleet, profile or None, addresses)
             folder = self.project.rendered(fleet.environment)
             before = {name: _read(folder, name) for name in rendered}
-            write(rendered, folder)
+            write(rendered, folder, as_written=(profile or fleet.profile) == "as-written")
             stage.facts = {"documents": {name: one.sha256 for name, one in rendered.items()}}
         return show(rendered, before, profile or fleet.profile)
 
 
-def write(rendered: Mapping[str, UserData], folder: Path) -> None:
+def write(rendered: Mapping[str, UserData], folder: Path, *, as_written: bool = False) -> None:
     """Write a file per host into `folder`, which is replaced as a whole or not at all. Raises BadInput.
 
-    A folder that holds anything but renderings is not replaced.
+    A folder that holds anything but renderings is not replaced. What a host would not take is not written; the form
+    of 2015, which is there to be compared, is.
     """
     doing = f"writing the rendering to {folder}"
+    if not as_written:
+        userdata.require(rendered, doing)
     foreign = [p.name for p in folder.iterdir() if p.suffix != ".yaml"] if folder.is_dir() else []
     if foreign or (folder.exists() and not folder.is_dir()):
         raise BadInput(

@@ -1,6 +1,6 @@
 """User-data: what a host is told at its first boot, as `#cloud-config`. All of it is pure."""
 
 from .difference import Difference, differences
-from .render import UserData, findings, render
+from .render import UserData, findings, render, require
 
-__all__ = ["Difference", "UserData", "differences", "findings", "render"]
+__all__ = ["Difference", "UserData", "differences", "findings", "render", "require"]

@@ -13,14 +13,14 @@ from typing import Any
 
 import yaml
 
-from . import tree
+from .. import tree
 
 HEADER = "#cloud-config\n"  # must be the very first line (coreos-cloudinit)
 
 # A first character that is no indicator of YAML's, and no ": " or " #" after it.
 _PLAIN = re.compile(r"[A-Za-z0-9_./~+$(^;\\](?:[!-9;-~]|:(?=[!-~])| (?=[!\"$-~]))*")
-# A literal block shows text as it is: printable lines, the first one not indented.
-_BLOCK = re.compile(r"(?! )(?:[\t -~\u00a0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd]*\n)+")
+# A literal block shows text as it is: printable lines, the first of which is neither empty nor indented.
+_BLOCK = re.compile(r"(?![ \t\n])(?:[\t -~\u00a0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd]*\n)+")
 
 
 class Quoted(str):
@@ -86,7 +86,7 @@ def _sequence(items: list[Any], indent: str, lines: list[str]) -> None:
 @lru_cache(maxsize=512)  # most files and units are the same on all hosts
 def _literal(text: str, indent: str) -> str:
     lines = (f"{indent}{line}\n" if line else "\n" for line in text[:-1].split("\n"))
-    keep = "+" if text.endswith("\n\n") or text == "\n" else ""
+    keep = "+" if text.endswith("\n\n") else ""
     return f" |{keep}\n{''.join(lines)}"
 
 
@@ -95,6 +95,8 @@ def _scalar(value: Any) -> str:
         return _quoted(value)
     if isinstance(value, str):
         return _word(value)
+    if isinstance(value, list) and value:
+        raise TypeError("a list in a list: no cloud-config has one")
     return json.dumps(value)  # true, false, null, a whole number, an empty list or mapping
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from ..errors import BadInput
 from ..fleet import Cluster, Fleet, Host
 from ..report import Finding, Report
 from . import disk, etcd, overlay
@@ -82,6 +83,15 @@ def _user_data(fleet: Fleet, host: str, document: dict[str, Any], part: overlay.
 def findings(rendered: Mapping[str, UserData]) -> Report:
     """What is to be said about a whole rendering, each thing once."""
     return Report.of(finding for one in rendered.values() for finding in one.report)
+
+
+def require(rendered: Mapping[str, UserData], doing: str) -> None:
+    """Raise BadInput if a host would not take its document, or not as it was meant."""
+    refused = [(one.host, finding) for one in rendered.values() for finding in one.report.errors]
+    if refused:
+        (_, first), hosts = refused[0], list(dict.fromkeys(host for host, _ in refused))
+        others = f", and on {len(hosts) - 1} more hosts" if len(hosts) > 1 else ""
+        raise BadInput(doing, f"{first.where}{others}: {first.message}", first.remedy)
 
 
 def _bootable_host(fleet: Fleet, host: Host, part: overlay.Part) -> dict[str, Any]:

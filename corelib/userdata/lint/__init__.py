@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from .. import tree
+from ... import tree
 from . import meaning, structure
 from .releases import AZURE_LIMIT, RELEASES, Release
 from .trap import Edit, Trap

@@ -11,7 +11,7 @@ from itertools import chain
 from posixpath import normpath
 from typing import NamedTuple
 
-from ..tree import Mapping, Node, Scalar, Sequence, begins, canonical, get, line_of, maps, text_of
+from ...tree import Mapping, Node, Scalar, Sequence, begins, canonical, get, line_of, maps, text_of
 from .content import said
 from .releases import CHANNELS, Release
 from .trap import Trap

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
-from ..tree import Mapping, Node, Scalar, begins, canonical, plain
+from ...tree import Mapping, Node, Scalar, begins, canonical, plain
 from .releases import DOCUMENT, Key, Release
 from .trap import Edit, Trap
 

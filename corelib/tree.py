@@ -1,6 +1,6 @@
-"""A cloud-config as it was written: PyYAML's own nodes, which have every key's and value's place in the text.
+"""YAML as it was written: PyYAML's own nodes, which have every key's and value's place in the text.
 
-Scalars stay text: what YAML would make of them is a question for lint, not for the reader.
+Scalars stay text: what they mean is said by whoever asks, of parameters or of a cloud-config.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Node = yaml.Node
 
 
 class Unreadable(ValueError):
-    """The text is no YAML that a host would read; `line` is where."""
+    """The text is no YAML, or none that ends; `line` is where."""
 
     def __init__(self, line: int, message: str) -> None:
         super().__init__(message)

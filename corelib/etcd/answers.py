@@ -11,7 +11,7 @@ import binascii
 import re
 from typing import Any
 
-from .samples import Alarm, Hash, Listed, Range, Status, View
+from .samples import Alarm, Hash, Listed, Metrics, Range, Status, View
 
 Headers = dict[str, str]  # names in lower case
 
@@ -49,6 +49,35 @@ def status(body: Any, _: Headers) -> Status:
         version=str(body.get("version", "")),
         db_size=_number(body, "dbSize"),
         errors=_strings(body.get("errors")),
+        db_used=_number(body, "dbSizeInUse"),
+        index=_number(body, "raftIndex"),
+        applied=_number(body, "raftAppliedIndex"),
+    )
+
+
+_METRIC = re.compile(
+    r"^(etcd_disk_wal_fsync_duration_seconds|etcd_disk_backend_commit_duration_seconds|etcd_server_quota_backend_bytes"
+    r"|etcd_network_peer_round_trip_time_seconds)(?:_(sum|count))?(?:\{To=\"([0-9a-f]+)\"\})? ([0-9.eE+-]+)$",
+    re.MULTILINE,
+)
+
+
+def metrics(text: str, _: Headers) -> Metrics:
+    """`/metrics`, Prometheus' text format; what a version does not have is absent."""
+    found = {(name, part, to): float(value) for name, part, to, value in _METRIC.findall(text)}
+    if not found:
+        raise ValueError("no metrics of etcd in it")
+
+    def pair(name: str, to: str = "") -> tuple[float, int]:
+        return found.get((name, "sum", to), 0.0), int(found.get((name, "count", to), 0))
+
+    trip = "etcd_network_peer_round_trip_time_seconds"
+    peers = {to for name, _, to in found if name == trip}
+    return Metrics(
+        fsync=pair("etcd_disk_wal_fsync_duration_seconds"),
+        commit=pair("etcd_disk_backend_commit_duration_seconds"),
+        quota=int(found.get(("etcd_server_quota_backend_bytes", "", ""), 0)),
+        trips={int(to, 16): pair(trip, to) for to in sorted(peers)},
     )
 
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from ..fleet import Member
+from ..fleet import Member, quorum
 from .identity import Identity, shown
+from .intended import Intended
 from .samples import Listed, Sample, Samples, Trace, View
 
 State = Literal["passed", "failed", "not checked"]
@@ -37,16 +38,29 @@ Layer = tuple[Check, ...]
 class Case:
     """`identity` is that of the founders; a member that is not among them has an id that cannot be computed."""
 
-    expected: tuple[Member, ...]
-    founders: tuple[Member, ...]
+    intended: Intended
     identity: Identity
     samples: Samples
+
+    @property
+    def expected(self) -> tuple[Member, ...]:
+        """Who must be in the cluster now."""
+        return self.intended.members
 
     def pairs(self) -> Iterator[tuple[Member, Sample]]:
         """Every rendered member with its sample; one that nobody asked for counts as not asked."""
         for member in self.expected:
             found = (sample for sample in self.samples.members if sample.member == member)
             yield member, next(found, Sample(member))
+
+    def absent(self) -> frozenset[str]:
+        """Members whose machines do not exist yet, and that do not answer all the same."""
+        silent = (m.name for m, s in self.pairs() if s.version.value is None and s.peer.value is None)
+        return self.intended.awaiting.intersection(silent)
+
+    def quorum_is_awaited(self) -> bool:
+        """Whether those that exist cannot have a quorum, whatever they do."""
+        return len(self.expected) - len(self.absent()) < quorum(len(self.expected))
 
     def views(self) -> Mapping[str, View]:
         """The member lists that belong to this cluster, by the member that gave them."""

@@ -12,6 +12,9 @@ import json
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from .answers import Headers
@@ -19,6 +22,7 @@ from .samples import Outcome, Reply
 
 T = TypeVar("T")
 Read = Callable[[Any, Headers], T]
+Understood = Callable[[str, Headers, bytes], Reply[T]]
 
 LIMIT = 1 << 20  # bytes of one answer; the list of nine members has 2 kB
 _ETCD_ERRORS = ("message", "error")  # grpc-gateway's JSON since 3.6, and before
@@ -55,28 +59,32 @@ class Connection:
 
     def post(self, path: str, content: dict[str, Any], read: Read[T], until: float) -> Reply[T]:
         """Ask etcd's JSON gateway."""
-        return self._ask("POST", path, json.dumps(content).encode(), read, until)
+        return self._ask("POST", path, json.dumps(content).encode(), partial(_json, read), until)
 
     def get(self, path: str, read: Read[T], until: float, content: dict[str, Any] | None = None) -> Reply[T]:
         """Ask with GET; the peer port wants some questions in the body of a GET."""
-        return self._ask("GET", path, json.dumps(content).encode() if content else None, read, until)
+        return self._ask("GET", path, json.dumps(content).encode() if content else None, partial(_json, read), until)
+
+    def text(self, path: str, read: Read[T], until: float) -> Reply[T]:
+        """Ask with GET for what is no JSON."""
+        return self._ask("GET", path, None, partial(_text, read), until)
 
     def close(self) -> None:
         """Forget the connection; the next call makes a new one."""
         self._http.close()
         self._socket = None
 
-    def _ask(self, method: str, path: str, content: bytes | None, read: Read[T], until: float) -> Reply[T]:
+    def _ask(self, method: str, path: str, content: bytes | None, understood: Understood[T], until: float) -> Reply[T]:
         begun = time.monotonic()
         if until <= begun:
             return Reply("not asked", detail="the time was up")
         reused = self._http.sock is not None
-        reply = self._try(method, path, content, read, until)
+        reply = self._try(method, path, content, understood, until)
         if reused and reply.outcome == "broken":  # a member that was restarted has closed the old connection
-            reply = self._try(method, path, content, read, until)
-        return Reply(reply.outcome, reply.value, reply.detail, time.monotonic() - begun)
+            reply = self._try(method, path, content, understood, until)
+        return replace(reply, seconds=time.monotonic() - begun)
 
-    def _try(self, method: str, path: str, content: bytes | None, read: Read[T], until: float) -> Reply[T]:
+    def _try(self, method: str, path: str, content: bytes | None, understood: Understood[T], until: float) -> Reply[T]:
         try:
             if self._http.sock is None and (failed := self._connect(until)):
                 return failed
@@ -87,7 +95,7 @@ class Connection:
             return reply
         if status >= 300:
             return _refusal(status, headers, body)
-        return _understood(kind, headers, body, read)
+        return replace(understood(kind, headers, body), ahead=_ahead(headers.get("date", "")))
 
     def _connect(self, until: float) -> Reply[Any] | None:
         sock = _Metered(socket.AF_INET, socket.SOCK_STREAM)
@@ -129,16 +137,32 @@ class Connection:
         return Reply("not etcd", detail=f"not HTTP: {_short(str(error) or type(error).__name__)}")
 
 
-def _understood(kind: str, headers: Headers, body: bytes, read: Read[T]) -> Reply[T]:
+def _json(read: Read[T], kind: str, headers: Headers, body: bytes) -> Reply[T]:
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):
         outcome: Outcome = "bad JSON" if "json" in kind else "not etcd"
         return Reply(outcome, detail=_short(body.decode(errors="replace")) or "an empty answer")
+    return _read(read, content, headers)
+
+
+def _text(read: Read[T], _: str, headers: Headers, body: bytes) -> Reply[T]:
+    return _read(read, body.decode(errors="replace"), headers)
+
+
+def _read(read: Read[T], content: Any, headers: Headers) -> Reply[T]:
     try:
         return Reply("answered", read(content, headers))
     except ValueError as error:
         return Reply("not etcd", detail=_short(str(error)))
+
+
+def _ahead(date: str) -> float | None:
+    """How far its clock is ahead of ours; a header says whole seconds, rounded down (RFC 9110, section 5.6.7)."""
+    try:
+        return parsedate_to_datetime(date).timestamp() + 0.5 - time.time()
+    except (TypeError, ValueError):
+        return None
 
 
 def _refusal(status: int, headers: Headers, body: bytes) -> Reply[Any]:

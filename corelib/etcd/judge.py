@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Literal
 
-from ..fleet import Member, quorum
+from ..fleet import quorum
 from ..report import Finding, Report
 from .case import CLUSTER, Case, Check, Layer, joined, numbers
 from .identity import identities, shown
+from .intended import Intended
+from .limits import leader_of, limits, near, trips
 from .margin import margin
 from .membership import member_list
 from .samples import Samples
 from .standing import client_port, identity, peer_port
 from .working import alarms, canary, data, leader, reads
 
-__all__ = ["Check", "Verdict", "judge"]
+__all__ = ["Check", "Intended", "Verdict", "judge"]
 
 # From the ground up: what a layer shows means little while one before it fails.
-LAYERS = (identity, client_port, peer_port, member_list, leader, reads, alarms, canary, data)
+LAYERS = (identity, client_port, peer_port, member_list, leader, reads, alarms, canary, data, limits)
 
 # etcd's post-mortem "v3.5 data inconsistency" (etcd-io/etcd#13766): these may lose consistency when killed under load.
 _CORRUPTING = ((3, 5, 0), (3, 5, 1), (3, 5, 2))
@@ -27,45 +31,83 @@ _CORRUPTING = ((3, 5, 0), (3, 5, 1), (3, 5, 2))
 _OLDEST_GOOD: Mapping[tuple[int, ...], tuple[int, ...]] = {(3, 4): (3, 4, 22), (3, 5): (3, 5, 6)}
 
 
+Kind = Literal["healthy", "awaiting", "unproven", "unhealthy"]
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`sentence` says what is wrong, where, how much may still fail and what to do; `rows` are all checks in order."""
+    """`sentence` says what is wrong, where, how much may still fail and what to do; `rows` are all checks in order.
 
-    healthy: bool
+    `awaiting`: nothing is wrong, and some machines do not exist yet. `unproven`: nothing is known to be wrong, and
+    something could not be asked. `trips` are milliseconds, of each follower to the leader, of it to its quorum.
+    """
+
+    kind: Kind
     sentence: str
     margin: str
     rows: tuple[Check, ...]
     findings: Report
+    leader: str = ""
+    trips: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def healthy(self) -> bool:
+        """True if every check of every member has passed."""
+        return self.kind == "healthy"
 
 
-def judge(
-    expected: Sequence[Member],
-    token: str,
-    samples: Samples,
-    *,
-    founders: Sequence[Member] | None = None,
-    sites: Mapping[str, str] | None = None,
-) -> Verdict:
-    """Whether `samples` show the rendered cluster, and it is healthy.
+def judge(intended: Intended, samples: Samples) -> Verdict:
+    """Whether `samples` show the cluster that is intended, and it is healthy.
 
-    `expected` are the members there must be now, `founders` those of the bootstrap (default: the same), `sites` where
-    each member stands. The first layer with a failed check is the verdict; what could not be asked is not checked,
-    and leaves the cluster unproven, which is not healthy either.
+    The first layer with a failed check is the verdict; what could not be asked is not checked, and leaves the cluster
+    unproven, which is not healthy either.
     """
-    founding = tuple(founders or expected)
-    case = Case(tuple(expected), founding, identities(founding, token), samples)
-    layers = [layer(case) for layer in LAYERS]
+    case = Case(intended, identities(intended.founders, intended.token), samples)
+    layers = [_without(case.absent(), layer(case)) for layer in LAYERS]
     rows = tuple(row for layer in layers for row in layer)
     left = margin(case)
-    healthy = bool(expected) and all(row.state == "passed" for row in rows)
-    sentence = _well(case, left) if healthy else _ill(case, layers, left)
+    kind = _kind(case, rows)
     findings = [
-        *_faults(rows),
+        *(_faults(rows) if kind != "awaiting" else ()),
         *_versions(case),
-        *(_waiting(case) if healthy else ()),
-        *_arrangement(case, sites or {}),
+        *(_waiting(case) if kind == "healthy" else ()),
+        *near(case),
+        *_arrangement(case),
     ]
-    return Verdict(healthy, sentence, left, rows, Report.of(findings))
+    sentence = {"healthy": _well, "awaiting": _on_its_way}.get(kind, partial(_ill, layers))(case, left)
+    return Verdict(kind, sentence, left, rows, Report.of(findings), leader_of(case), trips(case))
+
+
+def _kind(case: Case, rows: Sequence[Check]) -> Kind:
+    there = [row for row in rows if row.member not in case.absent()]
+    failed = [row for row in there if row.state == "failed"]
+    if case.absent() and case.quorum_is_awaited():
+        # Founders that wait for each other neither lead nor read nor serve clients; who they are can be seen already.
+        failed = [row for row in failed if row.check == "identity"]
+    if failed or not case.expected:
+        return "unhealthy"
+    if case.absent():
+        return "awaiting"
+    return "healthy" if all(row.state == "passed" for row in rows) else "unproven"
+
+
+def _without(absent: Collection[str], layer: Layer) -> Layer:
+    """The rows, with nothing held against machines that do not exist yet."""
+    return tuple(
+        replace(row, found="its machine does not exist yet", state="not checked", problem="", remedy="")
+        if row.member in absent
+        else row
+        for row in layer
+    )
+
+
+def _on_its_way(case: Case, left: str) -> str:
+    missing = joined([member.name for member in case.expected if member.name in case.absent()])
+    there, all_ = len(case.expected) - len(case.absent()), len(case.expected)
+    if case.quorum_is_awaited():
+        possible = f"no quorum is possible with {there} of {all_}, which needs {quorum(all_)}"
+        return f"awaiting {missing}; {possible}: deploy them, and wipe or restart nothing meanwhile"
+    return f"awaiting {missing}; the other {there} of {all_} serve; {left}; deploy what is missing"
 
 
 def _well(case: Case, left: str) -> str:
@@ -78,7 +120,7 @@ def _well(case: Case, left: str) -> str:
     )
 
 
-def _ill(case: Case, layers: Sequence[Layer], left: str) -> str:
+def _ill(layers: Sequence[Layer], case: Case, left: str) -> str:
     if not case.expected:
         return "nothing is rendered, so nothing can be verified; name the members in the parameters"
     failed = [[row for row in layer if row.state == "failed" and row.problem] for layer in layers]
@@ -161,12 +203,13 @@ def _waiting(case: Case) -> Iterable[Finding]:
         yield Finding("info", CLUSTER, message, "if it happens again: look for elections in etcd's journal")
 
 
-def _arrangement(case: Case, sites: Mapping[str, str]) -> Iterable[Finding]:
+def _arrangement(case: Case) -> Iterable[Finding]:
     """What the number and the places of the members mean for what they survive."""
     count = len(case.expected)
     if count and count % 2 == 0:
         message = f"{count} voters tolerate no more losses than {count - 1}: an even split has no quorum on either side"
         yield Finding("info", CLUSTER, message, "three or five voters")
+    sites = case.intended.sites
     places = Counter(sites[member.name] for member in case.expected if member.name in sites)
     fatal = sorted(place for place, here in places.items() if count - here < quorum(count))
     if len(places) > 1 and fatal:

@@ -12,20 +12,24 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..fleet import CLIENT_PORT, PEER_PORT, Member, quorum
 from . import answers
 from .canary import RESERVED, Canaries, base64_of
 from .client import Connection
-from .samples import NOT_ASKED, Alarm, Canary, Hash, Range, Reply, Sample, Samples, View
+from .samples import NOT_ASKED, Alarm, Canary, Hash, Metrics, Range, Reply, Sample, Samples, View
 
 T = TypeVar("T")
 
 ELECTIONS = 2  # an election takes between one and two election timeouts: etcd randomises it in that range
 LATECOMER_S = 1.0  # a member that is just starting, while the others serve
-PAUSE_S = 0.2  # between rounds
-AFTER_SETTLING = 12  # calls one after the other at most: the last look, alarms, six of the canary, four for HashKV
+PAUSE_S = 0.2  # between looks
+SLOW_S = 0.1  # a write
+ROUNDS = 3  # reads whose shortest one is a round trip: a single one may have met a collection of garbage
+# Calls one after the other at most: the last look, alarms, six of the canary, four for HashKV, five to
+# measure, and where writes are slow six of another canary and the metrics.
+AFTER_SETTLING = 24
 
 
 def probe(
@@ -53,10 +57,15 @@ def probe(
         alarms = run.each(able, run.alarms)
         tried = run.canary(_listed(samples, able)) if canary else None
         hashes = run.hashes(able, samples)
-    whole = (
+        measured = run.each(able, run.measure)
+        strained = run.strain(able, samples) if _slow(tried) else {}
+    whole = [
         replace(s, alarms=alarms.get(s.member.name, NOT_ASKED), hash=hashes.get(s.member.name, NOT_ASKED))
         for s in samples
-    )
+    ]
+    whole = [
+        replace(s, **measured.get(s.member.name, {}), strained=strained.get(s.member.name, NOT_ASKED)) for s in whole
+    ]
     return Samples(tuple(whole), tried, waited, time.monotonic() - begun)
 
 
@@ -135,6 +144,24 @@ class Pass:
             return Canary("", NOT_ASKED)
         return Canaries(self._client, secrets.token_hex(8), self.until).sing(members, self.each)
 
+    def measure(self, member: Member) -> dict[str, Any]:
+        """What says how near a member is to its limits: some reads in a row, its status once more, its metrics."""
+        reads = [self._read(member) for _ in range(ROUNDS)]
+        line = self._client[member.name]
+        return {
+            "rounds": tuple(one.seconds for one in reads if one.outcome == "answered"),
+            "after": line.post("/v3/maintenance/status", {}, answers.status, self.until()),
+            "metrics": self._metrics(member),
+        }
+
+    def strain(self, able: Sequence[Member], samples: Sequence[Sample]) -> dict[str, Reply[Metrics]]:
+        """The metrics after one more canary: whose disk it was that made the first one slow."""
+        self.canary(_listed(samples, able))
+        return self.each(able, self._metrics)
+
+    def _metrics(self, member: Member) -> Reply[Metrics]:
+        return self._client[member.name].text("/metrics", answers.metrics, self.until())
+
     def hashes(self, able: Sequence[Member], samples: Sequence[Sample]) -> dict[str, Reply[Hash]]:
         """HashKV at one revision that all able members have; once more if that differs, as a compaction makes it.
 
@@ -179,6 +206,10 @@ def _worth_waiting(samples: Sequence[Sample], election_s: float) -> float:
         return election_s
     published = all(entry.client_urls for s in serving if s.listing.value for entry in s.listing.value.members)
     return 0.0 if len(serving) == len(samples) and published else min(LATECOMER_S, election_s)
+
+
+def _slow(tried: Canary | None) -> bool:
+    return tried is not None and any(trace.put.seconds > SLOW_S for trace in tried.traces)
 
 
 def _listed(samples: Sequence[Sample], able: Sequence[Member]) -> list[Member]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 from ..fleet import Member
@@ -30,6 +31,7 @@ class Reply(Generic[T]):
     value: T | None = None
     detail: str = ""
     seconds: float = 0.0
+    ahead: float | None = None  # seconds of its clock before ours, by the answer's Date, within half a second
 
 
 NOT_ASKED: Reply[Any] = Reply("not asked")
@@ -57,7 +59,10 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """`/v3/maintenance/status`, a member's word about itself; sizes in bytes; leader 0: it knows none."""
+    """`/v3/maintenance/status`, a member's word about itself; sizes in bytes; leader 0: it knows none.
+
+    `index` is the newest entry of its log, `applied` the newest one that it has carried out.
+    """
 
     cluster: int
     member: int
@@ -66,6 +71,9 @@ class Status:
     version: str
     db_size: int = 0
     errors: tuple[str, ...] = ()
+    db_used: int = 0
+    index: int = 0
+    applied: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +103,16 @@ class Hash:
 
 
 @dataclass(frozen=True, slots=True)
+class Metrics:
+    """Of `/metrics`, since its process began: seconds that a disk took (sum, count), and round trips by peer's id."""
+
+    fsync: tuple[float, int] = (0.0, 0)
+    commit: tuple[float, int] = (0.0, 0)
+    quota: int = 0
+    trips: Mapping[int, tuple[float, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """All that one member answered."""
 
@@ -107,6 +125,10 @@ class Sample:
     linearizable: Reply[Range] = NOT_ASKED
     alarms: Reply[tuple[Alarm, ...]] = NOT_ASKED
     hash: Reply[Hash] = NOT_ASKED
+    metrics: Reply[Metrics] = NOT_ASKED
+    strained: Reply[Metrics] = NOT_ASKED  # once more after some writes, where the first ones were slow
+    after: Reply[Status] = NOT_ASKED  # its status once more, at the end
+    rounds: tuple[float, ...] = ()  # seconds of linearizable reads, one after the other on one connection
 
 
 @dataclass(frozen=True, slots=True)

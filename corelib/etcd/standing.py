@@ -73,7 +73,7 @@ def _views(sample: Sample) -> list[View]:
 def _bootstrap_differences(case: Case, view: View) -> Iterable[str]:
     """Where a strange cluster's list differs from the rendered one: what was written wrongly at its bootstrap."""
     listed = {entry.name: entry.peer_urls for entry in view.members}
-    for founder in case.founders:
+    for founder in case.intended.founders:
         urls = listed.pop(founder.name, ())
         if not urls:
             yield f"its list is without {founder.name}"

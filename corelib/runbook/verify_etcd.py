@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import Refused, Unhealthy
-from ..etcd.judge import Check, Verdict, judge
+from ..etcd.judge import Check, Intended, Verdict, judge
 from ..etcd.probe import probe
 from ..views import Fold, Note, Page, Table, View
 from ..views.document import Tone
 from ..views.findings import findings
+from .inventory import Inventory
 from .session import Session
 
 _TONES: dict[str, Tone] = {"passed": "good", "failed": "bad", "not checked": "warn"}
@@ -39,10 +40,9 @@ class VerifyEtcd(Session):
                 "verifying etcd", found, "run it where the overlay's addresses are reachable, with access: direct"
             )
         self.targets.hold_lab()
-        members, founders = fleet.etcd.members, fleet.etcd.founders
-        sites = {host.name: cluster.name for cluster in fleet.clusters for host in cluster.hosts}
-        samples = probe(members, election_ms=fleet.etcd.election_ms)
-        return judge(members, fleet.etcd.token, samples, founders=founders, sites=sites)
+        deployed = Inventory(self.project.inventory(fleet.environment)).read("azure").get("hosts", {})
+        intended = Intended.of(fleet, deployed)
+        return judge(intended, probe(intended.members, election_ms=intended.election_ms))
 
 
 def show(verdict: Verdict) -> View:

@@ -15,13 +15,13 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
-from corelib.etcd.judge import Verdict, judge
+from corelib.etcd.judge import Intended, Verdict, judge
 from corelib.etcd.probe import probe
 from corelib.etcd.samples import Samples
 from corelib.fleet import Member
 
 TOKEN = "etcd-cluster"
-ELECTION_MS = 500
+HEARTBEAT_MS, ELECTION_MS = 100, 500
 LIBC = ctypes.CDLL(None)
 
 
@@ -35,7 +35,11 @@ def binary() -> str:
 
 
 def verify(expected: tuple[Member, ...], **how: Any) -> Verdict:
-    return judge(expected, TOKEN, look(expected, **how))
+    return judge(intended(expected), look(expected, **how))
+
+
+def intended(expected: tuple[Member, ...], token: str = TOKEN) -> Intended:
+    return Intended(expected, expected, token, HEARTBEAT_MS, ELECTION_MS)
 
 
 def look(expected: tuple[Member, ...], **how: Any) -> Samples:
@@ -69,7 +73,7 @@ class Running:
             "initial-cluster": ",".join(f"{m.name}={m.peer_url}" for m in self.members),
             "initial-cluster-token": TOKEN,
             "initial-cluster-state": "new",
-            "heartbeat-interval": "100",
+            "heartbeat-interval": str(HEARTBEAT_MS),
             "election-timeout": str(ELECTION_MS),
             "strict-reconfig-check": "false",  # it refuses changes in the first 5 s of a connection
             **self.flags.get(member.name, {}),
@@ -108,7 +112,7 @@ class Running:
         verdict = None
         for _ in range(100):
             samples = look(self.members, patience_s=2.0)
-            verdict = judge(self.members, TOKEN, samples)
+            verdict = judge(intended(self.members), samples)
             if verdict.healthy:
                 return samples
             time.sleep(0.1)

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 from typing import Any
 
 from corelib.etcd.identity import identities
-from corelib.etcd.samples import Canary, Hash, Listed, Range, Reply, Sample, Samples, Status, Trace, View
+from corelib.etcd.samples import Canary, Hash, Listed, Metrics, Range, Reply, Sample, Samples, Status, Trace, View
 from corelib.fleet import Member
 
 TOKEN = "etcd-cluster"
@@ -32,6 +32,9 @@ def sample(member: Member) -> Sample:
         linearizable=answered(Range(9, 0)),
         alarms=answered(()),
         hash=answered(Hash(12, 3, 0xABCDEF)),
+        metrics=answered(Metrics((0.02, 20), (0.02, 20), 2 << 30)),
+        after=answered(Status(IDENTITY.cluster, number, LISTED[2].id, 7, "3.5.16", 1 << 20, (), 1 << 20, 30, 30)),
+        rounds=(0.004, 0.003, 0.005),
     )
 
 

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corelib.etcd.judge import Verdict, judge
+from corelib.etcd.judge import Intended, Verdict, judge
 from corelib.etcd.samples import (
     NOT_ASKED,
     Alarm,
     Canary,
     Hash,
     Listed,
+    Metrics,
     Range,
     Reply,
     Sample,
@@ -26,7 +27,7 @@ from corelib.etcd.samples import (
 )
 from corelib.fleet import Member
 
-from .samples import IDENTITY, LISTED, MEMBERS, TOKEN, answered, everywhere, healthy, listing, spoilt
+from .samples import IDENTITY, LISTED, MEMBERS, TOKEN, answered, canary, everywhere, healthy, listing, spoilt
 
 REFUSED: Reply[Any] = Reply("refused", detail="Connection refused")
 MUTE: Reply[Any] = Reply("mute", seconds=3.0)
@@ -35,8 +36,17 @@ DOWN = {"peer": REFUSED, "version": REFUSED} | dict.fromkeys(
 )
 
 
+INTENDED: dict[str, Any] = {
+    "members": MEMBERS,
+    "founders": MEMBERS,
+    "token": TOKEN,
+    "heartbeat_ms": 500,
+    "election_ms": 2500,
+}
+
+
 def verdict(samples: Samples, **how: Any) -> Verdict:
-    return judge(MEMBERS, TOKEN, samples, **how)
+    return judge(Intended(**{**INTENDED, **how}), samples)
 
 
 def state(result: Verdict, member: str, check: str) -> str:
@@ -55,7 +65,8 @@ def test_all_passed_is_healthy() -> None:
 
 def test_the_checks_are_in_the_order_of_the_layers() -> None:
     order = dict.fromkeys(row.check for row in verdict(healthy()).rows)
-    layers = "identity, client port, peer port, member list, leader, reads, alarms, canary, canary removed, data"
+    layers = "identity, client port, peer port, member list, leader, reads, alarms, canary, canary removed, data, "
+    layers += "round trip, disk, log"
     assert ", ".join(order) == layers
 
 
@@ -191,12 +202,12 @@ def test_a_readded_member_has_an_id_that_cannot_be_computed_and_is_ours() -> Non
 
 
 def test_a_later_member_is_judged_by_the_founders_cluster_id() -> None:
-    assert judge(MEMBERS, TOKEN, healthy(), founders=MEMBERS).healthy
-    assert not judge(MEMBERS, TOKEN, healthy(), founders=MEMBERS[:3]).healthy
+    assert verdict(healthy(), founders=MEMBERS).healthy
+    assert not verdict(healthy(), founders=MEMBERS[:3]).healthy
 
 
 def test_another_token_everywhere_never_advises_a_wipe() -> None:
-    result = judge(MEMBERS, "another", healthy())
+    result = verdict(healthy(), token="another")
     assert result.sentence.startswith(
         "each of azure-prd-01, azure-prd-02, azure-prd-03 and azure-prd-04 belongs to cluster"
     )
@@ -280,6 +291,104 @@ def test_two_places_of_two_are_a_risk_that_is_told() -> None:
     assert result.healthy
 
 
+def rounds(which: int, *seconds: float) -> Samples:
+    return spoilt(healthy(), which, rounds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("samples", "sentence"),
+    [
+        (rounds(0, 0.8, 0.61, 0.7), "azure-prd-01 needs 607 ms for a round trip to the leader, more than the heartbeat of 500 ms"),
+        (rounds(0, 3.0), "azure-prd-01 needs 2997 ms for a round trip to the leader, more than the election timeout of 2500 ms"),
+        (rounds(2, 0.9), "azure-prd-03 needs 898 ms for a round trip from the leader to a quorum of its followers"),
+        (spoilt(healthy(), 1, metrics=answered(Metrics((12.0, 20)))), "the disk of azure-prd-02 needs 600 ms for a write"),
+        (
+            spoilt(healthy(), 1, metrics=answered(Metrics((1.0, 100))), strained=answered(Metrics((3.1, 103)))),
+            "the disk of azure-prd-02 needs 700 ms for a write",
+        ),
+        (
+            spoilt(healthy(), 3, after=answered(Status(1, 1, 1, 7, "", index=30, applied=30 - 6000))),
+            "azure-prd-04 has carried out 6000 entries less than the newest one",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_beyond_its_limit_is_a_fault(samples: Samples, sentence: str) -> None:
+    result = verdict(samples)
+    assert result.sentence.startswith(sentence)
+    assert not result.healthy
+
+
+def test_only_some_reads_or_one_slow_put_do_not_make_a_round_trip() -> None:
+    assert verdict(rounds(0, 0.9, 0.9, 0.01)).healthy, "the shortest of a few"
+    assert not verdict(rounds(0)).healthy, "nothing was measured, and nothing is claimed"
+
+
+@pytest.mark.parametrize(
+    ("samples", "severity", "message"),
+    [
+        (rounds(0, 0.3), "warning", "a round trip of 297 ms is near the heartbeat of 500 ms"),
+        (rounds(0, 0.01, 0.9), "warning", "reads in a row took between 10 and 900 ms"),
+        (everywhere(healthy(), version=Reply("answered", "3.5.16", ahead=-7.4)), "warning", "its clock is 7 s behind this machine's"),
+        (everywhere(healthy(), after=answered(Status(1, 1, 1, 7, "", 1800 << 20))), "warning", "its data have 1,800 MiB, and its quota is 2,048 MiB"),
+        (everywhere(healthy(), after=answered(Status(1, 1, 1, 7, "", 900 << 20, (), 90 << 20))), "info", "of 900 MiB on its disk only 90 MiB are used"),
+        (everywhere(healthy(), after=answered(Status(1, 1, 1, 8, ""))), "warning", "the leader changed during this check"),
+    ],
+)  # fmt: skip
+def test_what_is_near_its_limit_is_told_and_is_no_fault(samples: Samples, severity: str, message: str) -> None:
+    samples = replace(
+        samples,
+        members=tuple(
+            replace(
+                s,
+                after=replace(s.after, value=replace(s.after.value, index=9, applied=9)) if s.after.value else s.after,
+            )
+            for s in samples.members
+        ),
+    )
+    result = verdict(samples)
+    assert result.healthy
+    assert [f.severity for f in result.findings if message in f.message][:1] == [severity]
+
+
+def gone(*which: int) -> Samples:
+    samples = healthy()
+    for n in which:
+        samples = spoilt(samples, n, **DOWN, rounds=(), metrics=NOT_ASKED, after=NOT_ASKED)
+    return replace(samples, canary=canary(tuple(m for n, m in enumerate(MEMBERS) if n not in which)))
+
+
+def test_a_cluster_on_its_way_is_not_a_broken_one() -> None:
+    waiting = {"reads": Reply("mute", seconds=3.0)}
+    samples = gone(2, 3)
+    for n in (0, 1):  # founders that wait for each other: the peer port shows who they are, clients wait
+        silent = dict.fromkeys(
+            ("version", "listing", "status", "local", "linearizable", "alarms", "hash", "metrics", "after"), NOT_ASKED
+        )
+        samples = spoilt(samples, n, **silent | {"version": waiting["reads"]}, rounds=())
+    result = verdict(replace(samples, canary=None), awaiting=frozenset({"azure-prd-03", "azure-prd-04"}))
+    assert (result.kind, result.healthy) == ("awaiting", False)
+    assert result.sentence == (
+        "awaiting azure-prd-03 and azure-prd-04; no quorum is possible with 2 of 4, which needs 3: "
+        "deploy them, and wipe or restart nothing meanwhile"
+    )
+    assert not result.findings.errors
+    strange = spoilt(samples, 0, peer=answered(View(7, 0, LISTED)))
+    result = verdict(replace(strange, canary=None), awaiting=frozenset({"azure-prd-03", "azure-prd-04"}))
+    assert result.kind == "unhealthy"
+    assert result.sentence.startswith("azure-prd-01 belongs to cluster 7")
+
+
+def test_a_quorum_that_serves_while_the_last_machine_is_missing() -> None:
+    result = verdict(gone(3), awaiting=frozenset({"azure-prd-04"}))
+    assert (result.kind, result.sentence) == (
+        "awaiting",
+        "awaiting azure-prd-04; the other 3 of 4 serve; 3 of 4: no further loss tolerated; deploy what is missing",
+    )
+    assert verdict(gone(3)).kind == "unhealthy", "a machine that exists has to serve"
+    assert verdict(gone(1, 3), awaiting=frozenset({"azure-prd-04"})).kind == "unhealthy"
+    assert verdict(healthy(), awaiting=frozenset({"azure-prd-04"})).healthy, "the inventory is old: it is there"
+
+
 # Properties. A reply of one field is spoilt when it is no answer, or an answer that a healthy member never gives.
 NO_ANSWER = st.builds(
     Reply,
@@ -297,6 +406,8 @@ WRONG: dict[str, list[Any]] = {
     "linearizable": [],
     "alarms": [(Alarm(0, "CORRUPT"),), (Alarm(LISTED[0].id, "NOSPACE"),), (Alarm(5, "NOSPACE"),)],
     "hash": [Hash(12, 3, 0), Hash(12, 4, 0xABCDEF), Hash(0, 0, 0)],
+    "metrics": [Metrics((30.0, 20)), Metrics()],
+    "after": [Status(IDENTITY.cluster, 0, 0, 7, "", index=9999, applied=9999)],
 }
 SPOILS = st.sampled_from(sorted(WRONG)).flatmap(
     lambda field: st.tuples(
@@ -355,6 +466,8 @@ def reply(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Reply[Any]]:
 
 VIEWS = reply(st.builds(View, NUMBERS, NUMBERS, ENTRIES))
 RANGES = reply(st.builds(Range, NUMBERS, NUMBERS))
+PAIRS = st.tuples(st.floats(0, 99), st.integers(0, 99))
+METRICS = st.builds(Metrics, PAIRS, PAIRS, NUMBERS, st.dictionaries(NUMBERS, PAIRS, max_size=3))
 SAMPLE = st.builds(
     Sample,
     WHO,
@@ -366,6 +479,24 @@ SAMPLE = st.builds(
     linearizable=RANGES,
     alarms=reply(st.lists(st.builds(Alarm, NUMBERS, st.text(max_size=8)), max_size=2).map(tuple)),
     hash=reply(st.builds(Hash, NUMBERS, NUMBERS, NUMBERS)),
+    metrics=reply(METRICS),
+    strained=reply(METRICS),
+    after=reply(
+        st.builds(
+            Status,
+            NUMBERS,
+            NUMBERS,
+            NUMBERS,
+            NUMBERS,
+            st.text(max_size=5),
+            NUMBERS,
+            st.just(()),
+            NUMBERS,
+            NUMBERS,
+            NUMBERS,
+        )
+    ),
+    rounds=st.lists(st.floats(0, 9), max_size=3).map(tuple),
 )
 TRACE = st.builds(Trace, WHO, reply(NUMBERS), reply(st.lists(NAMES, max_size=4).map(tuple)), reply(NUMBERS))
 CANARY = st.builds(
@@ -379,7 +510,7 @@ ANY = st.builds(
 @settings(max_examples=300, deadline=None)
 @given(ANY, st.lists(WHO, max_size=4, unique=True))
 def test_judging_never_fails_and_is_consistent(samples: Samples, expected: list[Member]) -> None:
-    result = judge(expected, TOKEN, samples)
+    result = verdict(samples, members=expected, founders=expected)
     assert result.healthy == (bool(expected) and {row.state for row in result.rows} == {"passed"})
     assert result.sentence.startswith("healthy") == result.healthy
     assert result.margin
@@ -387,4 +518,4 @@ def test_judging_never_fails_and_is_consistent(samples: Samples, expected: list[
 
 
 def test_every_field_of_a_sample_is_spoilt_by_the_properties() -> None:
-    assert set(WRONG) == {field.name for field in fields(Sample)} - {"member"}
+    assert set(WRONG) == {field.name for field in fields(Sample)} - {"member", "rounds", "strained"}  # told apart above

@@ -17,7 +17,7 @@ from corelib.etcd.probe import AFTER_SETTLING, ELECTIONS
 from corelib.fleet import Member
 
 from . import fakes
-from .clusters import ELECTION_MS, TOKEN, Running, look, verify
+from .clusters import ELECTION_MS, TOKEN, Running, intended, look, verify
 
 PATIENCE = {"patience_s": 1.0}
 PROMISED_S = ELECTIONS * ELECTION_MS / 1000 + AFTER_SETTLING * PATIENCE["patience_s"]  # what `probe` says of itself
@@ -274,7 +274,7 @@ def test_a_wrong_address_in_a_bootstrap_list_is_named(wrong_list: Running) -> No
 
 def test_a_healthy_cluster_of_other_parameters_is_not_ours(cluster: Running) -> None:
     """The same hosts with another token in the parameters: every member is well, and it is not the rendered one."""
-    verdict = judge(cluster.members, TOKEN + "-2", look(cluster.members, canary=False))
+    verdict = judge(intended(cluster.members, TOKEN + "-2"), look(cluster.members, canary=False))
     names = "azure-lab-01, azure-lab-02, azure-lab-03 and azure-lab-04"
     assert verdict.sentence.startswith(f"each of {names} belongs to cluster ")
     assert "wipe nothing" in verdict.sentence

@@ -1,0 +1,43 @@
+"""What is intended now: who must be in the cluster, how it was founded, and what its parts must be able to do. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from ..fleet import Fleet, Member
+
+QUOTA_MB = 2048  # etcd's own limit of its data, where none is chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Intended:
+    """`members` are those of now, `founders` those of the bootstrap; `sites` says where each member stands.
+
+    `awaiting` are members whose machines do not exist yet: that they are silent is no fault.
+    """
+
+    members: tuple[Member, ...]
+    founders: tuple[Member, ...]
+    token: str
+    heartbeat_ms: int = 100  # etcd's own timing, where none is chosen
+    election_ms: int = 1000
+    quota_mb: int = QUOTA_MB
+    sites: Mapping[str, str] = field(default_factory=dict)
+    awaiting: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, fleet: Fleet, deployed: Collection[str] | None = None) -> Intended:
+        """What a fleet asks for; `deployed` are the hosts whose machines exist, None: nobody knows."""
+        etcd = fleet.etcd
+        missing = [] if deployed is None else [one.name for one in etcd.members if one.name not in deployed]
+        return cls(
+            members=etcd.members,
+            founders=etcd.founders,
+            token=etcd.token,
+            heartbeat_ms=etcd.heartbeat_ms,
+            election_ms=etcd.election_ms,
+            quota_mb=etcd.quota_mb or QUOTA_MB,
+            sites={host.name: cluster.name for cluster in fleet.clusters for host in cluster.hosts},
+            awaiting=frozenset(missing),
+        )

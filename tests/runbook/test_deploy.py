@@ -127,6 +127,12 @@ def test_with_example_values_nobody_is_logged_in_or_asked(root: Path) -> None:
 def test_the_profile_as_written_starts_no_etcd_and_verify_says_so(root: Path) -> None:
     file = root / "parameters" / "lab.yaml"
     file.write_text(file.read_text().replace("  overlay:", "  profile: as-written\n  overlay:"))
+    refused = papermill.run(root, "deploy-azure", *LAB)
+    assert refused.record.outcome == "failed"
+    assert "etcd2 is no longer shipped: this section does nothing" in refused.shown
+    three = ("auto_compaction:", "quota_mb:", "metrics_port:")
+    lines = [line for line in file.read_text().splitlines() if not line.strip().startswith(three)]
+    file.write_text("\n".join(lines).replace("distribution: flatcar", "distribution: coreos") + "\n")
     digest = _digest(papermill.run(root, "deploy-azure", *LAB).shown)
     assert papermill.run(root, "deploy-azure", *LAB, "-p", "approved_plan", digest).record.outcome == "succeeded"
     assert {host.state for host in _hosts(root).values()} == {"no etcd"}
@@ -153,6 +159,11 @@ BUG = """
 import sys
 import corelib.userdata
 render = sys.modules["corelib.userdata.render"]
-emit = render.emit
-render.emit = lambda document: emit(document).replace("azure-lab-03=http://127.0.8.3:2380", "azure-lab-03=http://127.0.8.9:2380")
+write = render.write
+
+def wrong(document):
+    text, root = write(document)
+    return text.replace("azure-lab-03=http://127.0.8.3:2380", "azure-lab-03=http://127.0.8.9:2380"), root
+
+render.write = wrong
 """

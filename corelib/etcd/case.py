@@ -30,6 +30,15 @@ class Check:
     remedy: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Underway:
+    """A member that comes or goes: `why` it is not done, in brackets or empty, and what is to be done."""
+
+    name: str
+    why: str
+    next: str
+
+
 Layer = tuple[Check, ...]
 """The rows of one kind of check; the first layer with a failed row is the verdict."""
 
@@ -57,6 +66,21 @@ class Case:
         """Members whose machines do not exist yet, and that do not answer all the same."""
         silent = (m.name for m, s in self.pairs() if s.version.value is None and s.peer.value is None)
         return self.intended.awaiting.intersection(silent)
+
+    def underway(self) -> tuple[Underway, ...]:
+        """What is not there yet, or not gone yet, as somebody intends: it is no fault, and not done either."""
+        found = [Underway(name, "", "deploy what is missing") for name in sorted(self.absent())]
+        listed = {entry.name: entry for view in self.views().values() for entry in view.members}
+        urls = {url: entry for view in self.views().values() for entry in view.members for url in entry.peer_urls}
+        for member in self.expected:
+            if listed and member.name in self.intended.joining and member.name not in self.absent():
+                entry = listed.get(member.name) or urls.get(member.peer_url)
+                found += [step] if (step := _joining(member, entry)) else []
+        for name in self.intended.leaving:
+            if (entry := listed.get(name)) is not None and name not in {member.name for member in self.expected}:
+                why = " (to be removed, and still a member)"
+                found.append(Underway(name, why, f"etcdctl member remove {shown(entry.id)}"))
+        return tuple(found)
 
     def quorum_is_awaited(self) -> bool:
         """Whether those that exist cannot have a quorum, whatever they do."""
@@ -97,6 +121,19 @@ class Case:
         """The canary as seen through one member."""
         traces = self.samples.canary.traces if self.samples.canary else ()
         return next((trace for trace in traces if trace.member == member), Trace(member))
+
+
+def _joining(member: Member, entry: Listed | None) -> Underway | None:
+    """How far a member has come that is added to a running cluster; None: it votes."""
+    if entry is None:
+        todo = f"etcdctl member add {member.name} --peer-urls={member.peer_url}"
+        return Underway(member.name, " (not in the member list yet)", f"{todo}, then start etcd there")
+    if not entry.name:
+        return Underway(member.name, " (added, and not started yet)", f"start etcd on {member.name}")
+    if entry.learner:
+        todo = f"etcdctl member promote {shown(entry.id)}, once it has caught up"
+        return Underway(member.name, " (a learner that catches up)", todo)
+    return None
 
 
 def _is_ours(view: View | None, case: Case) -> bool:

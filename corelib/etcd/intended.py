@@ -14,7 +14,8 @@ QUOTA_MB = 2048  # etcd's own limit of its data, where none is chosen
 class Intended:
     """`members` are those of now, `founders` those of the bootstrap; `sites` says where each member stands.
 
-    `awaiting` are members whose machines do not exist yet: that they are silent is no fault.
+    `awaiting` are members whose machines do not exist yet: that they are silent is no fault. `joining` came after the
+    bootstrap, and may be on their way into the cluster; `leaving` are to be members no more.
     """
 
     members: tuple[Member, ...]
@@ -25,6 +26,8 @@ class Intended:
     quota_mb: int = QUOTA_MB
     sites: Mapping[str, str] = field(default_factory=dict)
     awaiting: frozenset[str] = frozenset()
+    joining: frozenset[str] = frozenset()
+    leaving: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, fleet: Fleet, deployed: Collection[str] | None = None) -> Intended:
@@ -40,4 +43,6 @@ class Intended:
             quota_mb=etcd.quota_mb or QUOTA_MB,
             sites={host.name: cluster.name for cluster in fleet.clusters for host in cluster.hosts},
             awaiting=frozenset(missing),
+            joining=frozenset(etcd.added),
+            leaving=etcd.removed,
         )

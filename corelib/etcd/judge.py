@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
 from ..fleet import quorum
 from ..report import Finding, Report
-from .case import CLUSTER, Case, Check, Layer, joined, numbers
+from .case import CLUSTER, Case, Check, Layer, Underway, joined, numbers
 from .identity import identities, shown
 from .intended import Intended
 from .limits import leader_of, limits, near, trips
@@ -38,7 +38,7 @@ Kind = Literal["healthy", "awaiting", "unproven", "unhealthy"]
 class Verdict:
     """`sentence` says what is wrong, where, how much may still fail and what to do; `rows` are all checks in order.
 
-    `awaiting`: nothing is wrong, and some machines do not exist yet. `unproven`: nothing is known to be wrong, and
+    `awaiting`: nothing is wrong, and some members come or go as intended. `unproven`: nothing is known to be wrong, and
     something could not be asked. `trips` are milliseconds, of each follower to the leader, of it to its quorum.
     """
 
@@ -63,7 +63,8 @@ def judge(intended: Intended, samples: Samples) -> Verdict:
     unproven, which is not healthy either.
     """
     case = Case(intended, identities(intended.founders, intended.token), samples)
-    layers = [_without(case.absent(), layer(case)) for layer in LAYERS]
+    underway = {one.name: one for one in case.underway()}
+    layers = [_without(underway, layer(case)) for layer in LAYERS]
     rows = tuple(row for layer in layers for row in layer)
     left = margin(case)
     kind = _kind(case, rows)
@@ -79,35 +80,38 @@ def judge(intended: Intended, samples: Samples) -> Verdict:
 
 
 def _kind(case: Case, rows: Sequence[Check]) -> Kind:
-    there = [row for row in rows if row.member not in case.absent()]
-    failed = [row for row in there if row.state == "failed"]
+    failed = [row for row in rows if row.state == "failed"]
     if case.absent() and case.quorum_is_awaited():
         # Founders that wait for each other neither lead nor read nor serve clients; who they are can be seen already.
         failed = [row for row in failed if row.check == "identity"]
     if failed or not case.expected:
         return "unhealthy"
-    if case.absent():
+    if case.underway():
         return "awaiting"
     return "healthy" if all(row.state == "passed" for row in rows) else "unproven"
 
 
-def _without(absent: Collection[str], layer: Layer) -> Layer:
-    """The rows, with nothing held against machines that do not exist yet."""
-    return tuple(
-        replace(row, found="its machine does not exist yet", state="not checked", problem="", remedy="")
-        if row.member in absent
-        else row
-        for row in layer
-    )
+def _without(underway: Mapping[str, Underway], layer: Layer) -> Layer:
+    """The rows, with nothing held against members that come or go as intended."""
+    return tuple(_excused(row, underway[row.member]) if row.member in underway else row for row in layer)
+
+
+def _excused(row: Check, one: Underway) -> Check:
+    found = one.why.strip(" ()") or "its machine does not exist yet"
+    return replace(row, found=found, state="not checked", problem="", remedy="")
 
 
 def _on_its_way(case: Case, left: str) -> str:
-    missing = joined([member.name for member in case.expected if member.name in case.absent()])
     there, all_ = len(case.expected) - len(case.absent()), len(case.expected)
     if case.quorum_is_awaited():
+        missing = joined([member.name for member in case.expected if member.name in case.absent()])
         possible = f"no quorum is possible with {there} of {all_}, which needs {quorum(all_)}"
         return f"awaiting {missing}; {possible}: deploy them, and wipe or restart nothing meanwhile"
-    return f"awaiting {missing}; the other {there} of {all_} serve; {left}; deploy what is missing"
+    names = {one.name for one in case.underway()}
+    rest = sum(member.name not in names for member in case.expected)
+    what = joined([f"{one.name}{one.why}" for one in case.underway()])
+    steps = "; ".join(dict.fromkeys(one.next for one in case.underway()))
+    return f"awaiting {what}; the other {rest} of {all_} serve; {left}; {steps}"
 
 
 def _well(case: Case, left: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
@@ -519,3 +520,42 @@ def test_judging_never_fails_and_is_consistent(samples: Samples, expected: list[
 
 def test_every_field_of_a_sample_is_spoilt_by_the_properties() -> None:
     assert set(WRONG) == {field.name for field in fields(Sample)} - {"member", "rounds", "strained"}  # told apart above
+
+
+FIFTH = Member("azure-prd-05", IPv4Address("10.1.0.5"))
+
+
+@pytest.mark.parametrize(
+    ("entry", "sentence"),
+    [
+        (None, "azure-prd-05 (not in the member list yet); the other 4 of 5 serve; 4 voters, quorum 3: one more loss"),
+        (Listed(5, "", (FIFTH.peer_url,), ()), "azure-prd-05 (added, and not started yet); the other 4 of 5 serve; 4 of 5"),
+        (
+            Listed(5, "azure-prd-05", (FIFTH.peer_url,), (FIFTH.client_url,), learner=True),
+            "azure-prd-05 (a learner that catches up); the other 4 of 5 serve; 4 voters, quorum 3: one more loss",
+        ),
+    ],
+)  # fmt: skip
+def test_a_member_that_joins_is_on_its_way(entry: Listed | None, sentence: str) -> None:
+    now = {"members": (*MEMBERS, FIFTH), "joining": frozenset({"azure-prd-05"})}
+    samples = listing((*LISTED, entry) if entry else LISTED)
+    result = verdict(samples, **now)
+    assert (result.kind, result.sentence[: len(sentence) + 9]) == ("awaiting", f"awaiting {sentence}")
+    assert verdict(samples, **now | {"joining": frozenset()}).kind == "unhealthy", "nobody intends that it joins now"
+    assert verdict(spoilt(samples, 1, **DOWN), **now).kind == "unhealthy", "another member is down"
+
+
+def test_a_member_that_joined_is_held_to_what_all_are() -> None:
+    joined = Listed(5, "azure-prd-05", (FIFTH.peer_url,), (FIFTH.client_url,))
+    now = {"members": (*MEMBERS, FIFTH), "joining": frozenset({"azure-prd-05"})}
+    assert verdict(listing((*LISTED, joined)), **now).kind == "unproven", "it votes, and was not asked"
+
+
+def test_a_member_that_is_to_leave_is_on_its_way_out() -> None:
+    stays = tuple(m for m in MEMBERS if m.name != "azure-prd-02")
+    result = verdict(healthy(), members=stays, leaving=("azure-prd-02",))
+    number = f"{IDENTITY.members['azure-prd-02']:x}"
+    assert result.kind == "awaiting"
+    assert result.sentence.startswith("awaiting azure-prd-02 (to be removed, and still a member); the other 3 of 3")
+    assert result.sentence.endswith(f"etcdctl member remove {number}")
+    assert verdict(healthy(), members=stays).kind == "unhealthy", "nobody intends that it leaves"

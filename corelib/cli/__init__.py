@@ -1,7 +1,7 @@
 """The `runbooks` command: what can be asked without opening a notebook, and running one headless.
 
 Exit codes: 0 succeeded, no change or awaiting approval · 1 failed · 2 bad input · 3 refused · 4 unhealthy ·
-5 interrupted.
+5 interrupted. `verify` besides: 6 members come or go as intended · 7 nothing is known to be wrong, not all is proven.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ EXIT = {
     "interrupted": 5,
     "running": 1,
 }
+
+VERDICTS = {"healthy": 0, "unhealthy": 4, "awaiting": 6, "unproven": 7}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,6 +73,11 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument("--out", type=Path, required=True, metavar="DIR", help="replaced as a whole")
     render.add_argument("--as-written", action="store_true", help="the form in which the reference's owner wrote it")
     render.set_defaults(act=_render)
+
+    verify = commands.add_parser("verify", help="is etcd healthy, and the one that was rendered? As the runbook says")
+    verify.add_argument("-f", "--file", type=Path, required=True)
+    verify.add_argument("--json", action="store_true")
+    verify.set_defaults(act=_verify)
 
     _add_lint(commands)
     run = commands.add_parser("run", help="run a runbook headless, its notebook filed with its record")
@@ -146,6 +153,19 @@ def _render(given: argparse.Namespace) -> int:
     for line in lines(userdata.findings(rendered)):
         print(line, file=sys.stderr)
     return 0
+
+
+def _verify(given: argparse.Namespace) -> int:
+    from .. import references  # noqa: PLC0415 - each command loads only what it needs
+    from ..runbook.inputs import load  # noqa: PLC0415
+    from ..runbook.targets import Targets  # noqa: PLC0415
+    from ..runbook.verification import verify  # noqa: PLC0415
+
+    at = project.find_or_here()
+    fleet = load(given.file.resolve(), at).fleet
+    found = verify(fleet, Targets.of(fleet, at.root, lambda one: references.resolve(one, at.root)), at)
+    print(json.dumps(found.facts, indent=1) if given.json else found.view().text())
+    return VERDICTS[found.verdict.kind]
 
 
 def _lint(given: argparse.Namespace) -> int:

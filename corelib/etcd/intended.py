@@ -28,6 +28,9 @@ class Intended:
     awaiting: frozenset[str] = frozenset()
     joining: frozenset[str] = frozenset()
     leaving: tuple[str, ...] = ()
+    unit: str = "etcd-member.service"  # what runs etcd on a host
+    logins: Mapping[str, str] = field(default_factory=dict)  # how a person logs in to each host, as typed
+    only_from_hosts: bool = False  # the members' addresses are reachable from their hosts only
 
     @classmethod
     def of(cls, fleet: Fleet, deployed: Collection[str] | None = None) -> Intended:

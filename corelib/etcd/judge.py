@@ -13,7 +13,7 @@ from ..report import Finding, Report
 from .case import CLUSTER, Case, Check, Layer, Underway, joined, numbers
 from .identity import identities, shown
 from .intended import Intended
-from .limits import leader_of, limits, near, trips
+from .limits import between, leader_of, limits, near, trips
 from .margin import margin
 from .membership import member_list
 from .samples import Samples
@@ -39,7 +39,8 @@ class Verdict:
     """`sentence` says what is wrong, where, how much may still fail and what to do; `rows` are all checks in order.
 
     `awaiting`: nothing is wrong, and some members come or go as intended. `unproven`: nothing is known to be wrong, and
-    something could not be asked. `trips` are milliseconds, of each follower to the leader, of it to its quorum.
+    something could not be asked. `trips` are milliseconds, of each follower to the leader, of it to its quorum;
+    `between` are those that etcd has measured itself, from one member to each other.
     """
 
     kind: Kind
@@ -49,6 +50,8 @@ class Verdict:
     findings: Report
     leader: str = ""
     trips: Mapping[str, float] = field(default_factory=dict)
+    between: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    underway: tuple[Underway, ...] = ()
 
     @property
     def healthy(self) -> bool:
@@ -76,7 +79,9 @@ def judge(intended: Intended, samples: Samples) -> Verdict:
         *_arrangement(case),
     ]
     sentence = {"healthy": _well, "awaiting": _on_its_way}.get(kind, partial(_ill, layers))(case, left)
-    return Verdict(kind, sentence, left, rows, Report.of(findings), leader_of(case), trips(case))
+    return Verdict(
+        kind, sentence, left, rows, Report.of(findings), leader_of(case), trips(case), between(case), case.underway()
+    )
 
 
 def _kind(case: Case, rows: Sequence[Check]) -> Kind:

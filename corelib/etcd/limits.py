@@ -16,6 +16,7 @@ from .samples import Metrics, Sample
 
 LAG = 5000  # entries behind; a leader takes no more writes when as many are not carried out (etcd, maxGapBetween…)
 SLOW_DISK_MS = 250  # a write of the log that takes as long; etcd's own advice is under 10 ms for 99 of 100
+SLOW_COMMIT_MS = 100  # etcd itself complains of a slow disk there; under 25 ms for 99 of 100 is its advice
 _NEAR = 0.5
 _FULL = 0.8
 _SKEW_S = 2.0  # etcd complains of one second; a Date tells whole seconds only
@@ -35,6 +36,7 @@ def near(case: Case) -> Iterator[Finding]:
     for member, sample in case.pairs():
         yield from _near_trip(case, member, sample)
         yield from _space(case, member, sample)
+        yield from _commits(member, sample)
         yield from _clock(member, sample)
     yield from _elections(case)
 
@@ -45,6 +47,21 @@ def trips(case: Case) -> dict[str, float]:
     reach = {m.name: s for m, sample in case.pairs() if (s := _reach(sample)) is not None}
     own = reach.get(leader, 0.0)
     return {name: 1000 * (s if name == leader else max(0.0, s - own)) for name, s in reach.items()}
+
+
+def between(case: Case) -> dict[str, dict[str, float]]:
+    """Milliseconds between members as etcd itself has measured them since its start, by the one who measured."""
+    found: dict[str, dict[str, float]] = {}
+    for member, sample in case.pairs():
+        metrics: Metrics | None = sample.metrics.value
+        trips = {
+            case.name_of(to): 1000 * total / count
+            for to, (total, count) in (metrics or Metrics()).trips.items()
+            if count
+        }
+        if trips:
+            found[member.name] = trips
+    return found
 
 
 def slowest_write_ms(sample: Sample) -> float | None:
@@ -142,6 +159,13 @@ def _space(case: Case, member: Member, sample: Sample) -> Iterator[Finding]:
     elif status.db_used and status.db_size > max(2 * status.db_used, _WIDE):
         message = f"of {_mb(status.db_size)} on its disk only {_mb(status.db_used)} are used"
         yield Finding("info", member.name, message, "etcdctl defrag, one member at a time, when it is quiet")
+
+
+def _commits(member: Member, sample: Sample) -> Iterator[Finding]:
+    total, count = (sample.metrics.value or Metrics()).commit
+    if count and 1000 * total / count > SLOW_COMMIT_MS:
+        message = f"its database needs {1000 * total / count:.0f} ms for a commit on average"
+        yield Finding("warning", member.name, message, "look at what else uses that disk, before writes time out")
 
 
 def _clock(member: Member, sample: Sample) -> Iterator[Finding]:

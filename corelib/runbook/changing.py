@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from abc import abstractmethod
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from ..errors import Refused, ServiceFailed
@@ -180,15 +178,6 @@ class Changing(Session):
             f"In JupyterLab: approved_plan = {plan.digest!r} in the parameters cell, or the form."
         )
 
-    def _keep(self, name: str, content: object) -> Path:
-        """Keep an artefact beside the journal, secrets hidden, and the real one's digest in the journal."""
-        path, real = self._journal.folder / name, json.loads(json.dumps(content, default=str))
-        kept = _as_text(self.redactor.data(real))
-        path.write_text(kept)
-        digests = {"sha256": _sha256(kept), "sha256_unredacted": _sha256(_as_text(real))}
-        self._journal.write("artefact", name=name, **digests)
-        return path
-
     def _next(self, result: str) -> str:
         if result == "awaiting approval" and self._shown is not None:
             return f"Nothing was changed. Next: approve {self._shown.digest}, or leave it."
@@ -197,14 +186,6 @@ class Changing(Session):
 
 def _ask(digest: str) -> str:
     return f"ask for: runbooks approve {digest}"
-
-
-def _as_text(content: object) -> str:
-    return json.dumps(content, indent=1, sort_keys=True) + "\n"
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _cannot(plan: Plan) -> Refused:

@@ -7,6 +7,8 @@ that the outcome of a run can be derived whatever became of the kernel.
 from __future__ import annotations
 
 import atexit
+import hashlib
+import json
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping
@@ -167,6 +169,15 @@ class Session:
         """What an operator does now, in a sentence; runbooks say more."""
         return ""
 
+    def _keep(self, name: str, content: object) -> Path:
+        """Keep an artefact beside the journal, secrets hidden, and the real one's digest in the journal."""
+        path, real = self._journal.folder / name, json.loads(json.dumps(content, default=str))
+        kept = _as_text(self.redactor.data(real))
+        path.write_text(kept)
+        digests = {"sha256": _sha256(kept), "sha256_unredacted": _sha256(_as_text(real))}
+        self._journal.write("artefact", name=name, **digests)
+        return path
+
     @contextmanager
     def _stage(self, name: str) -> Iterator[Stage]:
         self._reopen()
@@ -293,3 +304,11 @@ def _outline(path: Path) -> list[list[str]]:
 
 def _shorten(path: Path, root: Path) -> str:
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+
+def _as_text(content: object) -> str:
+    return json.dumps(content, indent=1, sort_keys=True) + "\n"
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -13,8 +13,8 @@ from typing import Literal
 Tone = Literal["good", "bad", "warn", "plain"]
 
 # Readable on JupyterLab's light and dark themes: text keeps the theme's colour, the tone is a bar at the left.
-_COLOURS: dict[Tone, str] = {"good": "#2e7d32", "bad": "#c62828", "warn": "#b26a00", "plain": "#78909c"}
-_SIGNS: dict[Tone, str] = {"good": "✔", "bad": "✘", "warn": "!", "plain": " "}
+COLOURS: dict[Tone, str] = {"good": "#2e7d32", "bad": "#c62828", "warn": "#b26a00", "plain": "#78909c"}
+SIGNS: dict[Tone, str] = {"good": "✔", "bad": "✘", "warn": "!", "plain": " "}
 _CELL = "text-align:left;vertical-align:top;padding:2px 12px 2px 0"
 
 
@@ -45,12 +45,12 @@ class Note(View):
 
     def html(self) -> str:
         """A paragraph with a bar in its tone's colour."""
-        style = f"border-left:4px solid {_COLOURS[self.tone]};padding:2px 10px;margin:6px 0;white-space:pre-wrap"
-        return f'<div style="{style}">{_SIGNS[self.tone].strip()} {escape(self.message)}</div>'
+        style = f"border-left:4px solid {COLOURS[self.tone]};padding:2px 10px;margin:6px 0;white-space:pre-wrap"
+        return f'<div style="{style}">{SIGNS[self.tone].strip()} {escape(self.message)}</div>'
 
     def text(self) -> str:
         """The sign and the message."""
-        return f"{_SIGNS[self.tone]} {self.message}".strip()
+        return f"{SIGNS[self.tone]} {self.message}".strip()
 
 
 @dataclass(frozen=True, repr=False)
@@ -73,7 +73,7 @@ class Table(View):
         """Columns aligned by spaces, marked rows with their sign in front; the last column wraps by itself."""
         lines = [list(self.columns), *[[_flat(cell) for cell in row] for row in self.rows]]
         widths = [max(len(line[n]) for line in lines) for n in range(len(self.columns))]
-        signs = [" ", *[_SIGNS[self._tone(number)] for number in range(len(self.rows))]]
+        signs = [" ", *[SIGNS[self._tone(number)] for number in range(len(self.rows))]]
         out = [
             f"{sign} " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
             for sign, line in zip(signs, lines, strict=True)
@@ -84,7 +84,7 @@ class Table(View):
         return self.tones[number] if number < len(self.tones) else "plain"
 
     def _row(self, number: int, row: Sequence[object]) -> str:
-        bar = f"border-left:4px solid {_COLOURS[self._tone(number)]};padding-left:8px"
+        bar = f"border-left:4px solid {COLOURS[self._tone(number)]};padding-left:8px"
         styles = [f"{_CELL};white-space:pre-wrap"] * len(row)
         if self.tones:
             styles[0] = f"{styles[0]};{bar}"

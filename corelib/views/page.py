@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from html import escape
+from html import escape, unescape
 from typing import Any
 
 import mistune
@@ -22,6 +22,7 @@ pre{white-space:pre-wrap;overflow-wrap:anywhere;font:13px/1.4 ui-monospace,monos
 """
 _MARKDOWN = mistune.create_markdown(escape=True)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # a terminal's colours, in tracebacks
+_BANNER, _TAG = "papermill-error-cell-tag", re.compile(r"<[^>]*>")  # papermill's own cells, which are HTML
 # Whatever an output holds, nothing of it runs and nothing is fetched.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
@@ -44,6 +45,8 @@ def page(notebook: bytes, record: Mapping[str, Any], entries: Sequence[Mapping[s
 
 def _cell(cell: Mapping[str, Any]) -> str:
     source = _text(cell["source"])
+    if _BANNER in cell.get("metadata", {}).get("tags", ()):
+        return f"<p class=error>{escape(unescape(_TAG.sub('', source)))}</p>"
     if cell["cell_type"] == "markdown":
         return str(_MARKDOWN(source))
     if cell["cell_type"] != "code":

@@ -6,6 +6,8 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,6 +42,16 @@ def _digest(shown: str) -> str:
     return re.findall(r"Digest: (plan-[0-9a-f]{16})", shown)[0]
 
 
+def _verify(root: Path, *options: str) -> tuple[int, str]:
+    """`runbooks verify`, as it is typed: exit code and standard output."""
+    done = subprocess.run(
+        [sys.executable, "-m", "corelib.cli", "verify", *LAB, *options],
+        cwd=root, env={**os.environ, "RUNBOOKS_ROOT": str(root)}, capture_output=True, text=True, timeout=120,
+        check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout
+
+
 def test_plan_approve_apply_verify_and_a_dead_member(root: Path) -> None:
     planned = papermill.run(root, "deploy-azure", *LAB)
     assert (planned.code, planned.record.outcome) == (0, "awaiting approval")
@@ -71,6 +83,10 @@ def test_plan_approve_apply_verify_and_a_dead_member(root: Path) -> None:
     healthy = papermill.run(root, "verify-etcd", *LAB)
     assert (healthy.code, healthy.record.outcome) == (0, "succeeded")
     assert "4 voters, quorum 3: one more loss tolerated" in healthy.shown
+    report = json.loads((Path(healthy.record.path) / "report.json").read_text())
+    assert (report["verdict"], set(report["members"])) == ("healthy", set(_hosts(root)))
+    code, said = _verify(root)
+    assert (code, "healthy: cluster" in said) == (0, True)
 
     pid = _hosts(root)["azure-lab-03"].etcd_pid
     assert pid is not None
@@ -80,6 +96,12 @@ def test_plan_approve_apply_verify_and_a_dead_member(root: Path) -> None:
     assert broken.record.outcome == "unhealthy"
     assert "azure-lab-03 refuses connections on 127.0.8.3:2379" in broken.shown
     assert "Traceback" not in broken.shown
+    code, said = _verify(root, "--json")
+    facts = json.loads(said)
+    assert (code, facts["verdict"]) == (4, "unhealthy")
+    assert facts["sentence"].startswith("azure-lab-03 refuses connections on 127.0.8.3:2379")
+    assert "azure-lab-03 answered, and does not now" in facts["since"]
+    assert f"Changed since the last healthy run ({healthy.record.id}):" in broken.shown
 
 
 @pytest.mark.faults

@@ -80,6 +80,15 @@ def test_it_shows_what_was_shown() -> None:
     assert "which only JupyterLab shows" in text
 
 
+def test_papermills_banner_is_read_as_text() -> None:
+    """What papermill puts before a cell that failed is HTML with a link; the page shows its words."""
+    source = "<span style='color:red'>An Exception was encountered at '<a href=\"#x\">In [5]</a>' &amp; more.</span>"
+    banner = {"cell_type": "markdown", "source": source, "metadata": {"tags": ["papermill-error-cell-tag"]}}
+    text = page(notebook(banner), RECORD, ENTRIES)
+    assert "An Exception was encountered at &#x27;In [5]&#x27; &amp; more." in text
+    assert "<a" not in text
+
+
 def test_it_says_what_an_auditor_asks() -> None:
     text = summary(RECORD, ENTRIES).text()
     for part in (

@@ -1,0 +1,72 @@
+"""One look at the etcd of an environment: asked, judged, and compared with the last healthy look of the records.
+
+What the notebook and `runbooks verify` share; it writes nothing but the canary.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import Refused
+from ..etcd.facts import facts, since
+from ..etcd.intended import Intended
+from ..etcd.judge import Verdict, judge
+from ..etcd.probe import probe
+from ..fleet import Fleet
+from ..project import Project
+from ..record import records
+from ..views import View
+from ..views.verdict import show
+from .inventory import Inventory
+from .targets import Targets
+
+REPORT = "report.json"  # beside the journal of a run of verify-etcd
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """A verdict, its facts as plain data, and what changed since the last healthy run (`healthy`, empty: none)."""
+
+    verdict: Verdict
+    intended: Intended
+    facts: dict[str, Any]
+    changes: Sequence[str]
+    healthy: str
+    looked: str
+
+    def view(self) -> View:
+        """The report as it is shown."""
+        return show(self.verdict, self.intended, self.changes, self.healthy, self.looked)
+
+
+def verify(fleet: Fleet, targets: Targets, at: Project) -> Verification:
+    """Ask every member at its rendered address, and judge. Raises RunbookError where nobody can be asked."""
+    if fleet.access == "ssh":
+        found = "the parameters say access: ssh, which this version cannot do yet"
+        raise Refused(
+            "verifying etcd", found, "run it where the overlay's addresses are reachable, with access: direct"
+        )
+    targets.hold_lab()
+    deployed = Inventory(at.inventory(fleet.environment)).read("azure").get("hosts", {})
+    intended = Intended.of(fleet, deployed)
+    samples = probe(intended.members, election_ms=intended.election_ms)
+    verdict = judge(intended, samples)
+    now, (healthy, before) = facts(verdict, samples, intended), last_healthy(at, fleet.environment)
+    looked = "from this machine, at the rendered addresses"
+    changes = since(before, now) if before else ()
+    return Verification(verdict, intended, {**now, "looked": looked, "since": list(changes)}, changes, healthy, looked)
+
+
+def last_healthy(at: Project, environment: str) -> tuple[str, dict[str, Any]]:
+    """The newest run of verify-etcd that ended well and its report; empty if there is none that can be read."""
+    for one in reversed(records(at.root, environment)):
+        if (one.runbook, one.outcome) == ("verify-etcd", "succeeded"):
+            try:
+                found: dict[str, Any] = json.loads((at.records(environment) / one.id / REPORT).read_text())
+            except (OSError, ValueError):
+                continue  # pruned, or from before there were reports
+            return one.id, found
+    return "", {}

@@ -39,6 +39,8 @@ def outcome(entries: Iterable[dict[str, Any]], *, live: bool) -> Outcome:
             stages[entry["stage"]] = entry
     if last.get("kind") != "end":
         return "running" if live else "interrupted"
+    if last.get("sealed_by"):  # its own process wrote no end: closing it afterwards does not make it another run
+        return "interrupted"
     for entry in stages.values():
         if entry["kind"] == "error":
             return _error(entry)

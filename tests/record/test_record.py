@@ -85,6 +85,13 @@ def test_only_a_complete_end_without_errors_succeeds(entries: list[dict[str, Any
         assert {entry["kind"] for entry in {e.get("stage"): e for e in entries if "stage" in e}.values()} <= {"result"}
 
 
+@given(st.lists(st.sampled_from([START, stage("a"), result("a"), error("a"), error("b", "Unhealthy")])))
+def test_sealing_what_has_no_end_changes_no_outcome(entries: list[dict[str, Any]]) -> None:
+    """Whether the last error could still be written on a full disk is chance: it is interrupted either way."""
+    sealed = {**LEFT, "sealed_by": "op@host"}
+    assert outcome([*entries, sealed], live=False) == outcome(entries, live=False) == "interrupted"
+
+
 def test_entries_are_chained_numbered_and_redacted(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "run", lambda facts: {k: v.replace("hunter2", "[secret]") for k, v in facts.items()})
     journal.write("start", runbook="render")

@@ -14,6 +14,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -42,15 +44,22 @@ if os.environ.get("KILL_AFTER"):
 """
 
 
+@contextmanager
+def project(folder: Path, network: str) -> Iterator[Path]:
+    """A project whose runs can be killed, with its lab."""
+    root = lay_out(folder, network)
+    (root / "sitecustomize.py").write_text(KILL)
+    lab.start(root, f"{network}.0/24")
+    try:
+        yield root
+    finally:
+        lab.stop(root, f"{network}.0/24")
+
+
 @pytest.fixture
 def root(tmp_path: Path, network: str) -> Iterator[Path]:
-    folder = lay_out(tmp_path / "project", network)
-    (folder / "sitecustomize.py").write_text(KILL)
-    lab.start(folder, f"{network}.0/24")
-    try:
+    with project(tmp_path / "project", network) as folder:
         yield folder
-    finally:
-        lab.stop(folder, f"{network}.0/24")
 
 
 def _kill_and_resume(root: Path, name: str, position: int, *consent: str) -> None:
@@ -71,23 +80,29 @@ AZURE_EVENTS = 44  # a begin and an end for each of 22 resources
 
 @pytest.mark.parametrize("network", ["127.0.41"])
 @pytest.mark.parametrize("position", [23])
-def test_an_apply_killed_half_way_is_resumed_under_its_approval(root: Path, position: int) -> None:
-    _azure(root, position)
+def test_an_apply_killed_half_way_is_resumed_under_its_approval(root: Path, network: str, position: int) -> None:
+    _azure(root, network, position)
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("network", ["127.0.41"])
-@pytest.mark.parametrize("position", [n for n in range(1, AZURE_EVENTS + 1) if n != 23])
-def test_an_apply_killed_anywhere_is_resumed_under_its_approval(root: Path, position: int) -> None:
-    _azure(root, position)
+@pytest.mark.parametrize("positions", [(n, n + 1) for n in range(1, AZURE_EVENTS, 2)])
+def test_an_apply_killed_anywhere_is_resumed_under_its_approval(tmp_path: Path, positions: tuple[int, int]) -> None:
+    """Every position, two at a time: each has a project and a lab of its own."""
+    networks = ("127.0.41", "127.0.45")
+    with (
+        project(tmp_path / "one", networks[0]) as one,
+        project(tmp_path / "other", networks[1]) as other,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        list(pool.map(_azure, (one, other), networks, positions))
 
 
-def _azure(root: Path, position: int) -> None:
+def _azure(root: Path, network: str, position: int) -> None:
     _kill_and_resume(root, "deploy-azure", position)
-    log = [json.loads(line) for line in (root / ".lab" / "127.0.41.0-24" / "arm.log").read_text().splitlines()]
+    log = [json.loads(line) for line in (root / ".lab" / f"{network}.0-24" / "arm.log").read_text().splitlines()]
     machines = {entry["path"] for entry in log if entry["method"] == "PUT" and "/virtualMachines/" in entry["path"]}
     assert len(machines) == 4, "no second machine"
-    hosts = lab.status(root, "127.0.41.0/24").hosts
+    hosts = lab.status(root, f"{network}.0/24").hosts
     assert [(host.name, host.state) for host in hosts] == [(f"azure-lab-0{n}", "etcd runs") for n in (1, 2, 3, 4)]
     assert papermill.run(root, "verify-etcd", *LAB).record.outcome == "succeeded"
 

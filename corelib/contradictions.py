@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network
+from itertools import combinations
 
 from .fleet import CLIENT_PORT, LEGACY_CLIENT_PORT, LEGACY_PEER_PORT, PEER_PORT, Fleet, quorum
 from .report import Finding
@@ -14,6 +15,7 @@ from .report import Finding
 Location = tuple[str | int, ...]
 Where = Callable[[Location], str]
 
+_DOCKER = IPv4Network("172.17.0.0/16")  # of its bridge, where nobody says otherwise (dockerd(8), --bip)
 _LOOPBACK = IPv4Network("127.0.0.0/8")  # RFC 1122, section 3.2.1.3
 
 
@@ -212,20 +214,26 @@ def _timing(fleet: Fleet, where: Where) -> Iterator[Finding]:
 
 
 def _networks(fleet: Fleet, where: Where) -> Iterator[Finding]:
-    overlay = fleet.overlay
-    if overlay.services is not None and overlay.services.overlaps(overlay.network):
-        line = where(("fleet", "overlay", "services"))
-        yield Finding("error", line, f"services {overlay.services} overlaps the overlay's {overlay.network}")
+    """Ranges that a host reaches at the same time must not overlap; two clusters' networks never meet."""
+    for (one, a, _), (other, b, place) in combinations(_ranges(fleet), 2):
+        if a.overlaps(b) and not (one == other == "network"):
+            yield Finding("error", where(place), f"{other} {b} overlaps {one} {a}")
     for n, cluster in enumerate(fleet.clusters):
-        line = where(("fleet", "clusters", n, "network"))
-        if cluster.network.overlaps(fleet.overlay.network):
-            yield Finding("error", line, f"network {cluster.network} overlaps the overlay's {fleet.overlay.network}")
-        services = fleet.overlay.services
-        if services is not None and cluster.network.overlaps(services):
-            yield Finding("error", line, f"network {cluster.network} overlaps Kubernetes' services {services}")
         if not cluster.subnet.subnet_of(cluster.network):
             line = where(("fleet", "clusters", n, "subnet"))
             yield Finding("error", line, f"subnet {cluster.subnet} is not inside the network {cluster.network}")
+
+
+def _ranges(fleet: Fleet) -> Iterator[tuple[str, IPv4Network, Location]]:
+    """Every range by its name, and where it can be changed."""
+    overlay = fleet.overlay
+    if overlay.containers is None:
+        yield "docker's own range", _DOCKER, ("fleet", "overlay")
+    yield "the overlay's network", overlay.network, ("fleet", "overlay", "network")
+    if overlay.services is not None:
+        yield "services", overlay.services, ("fleet", "overlay", "services")
+    for n, cluster in enumerate(fleet.clusters):
+        yield "network", cluster.network, ("fleet", "clusters", n, "network")
 
 
 def _target(fleet: Fleet, where: Where) -> Iterator[Finding]:

@@ -321,7 +321,7 @@ class Fleet(Value):
     environment: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
     target: Target
     access: Access
-    owner: Text
+    owner: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,256}$")]  # the value of a tag (Azure: 256 characters)
     release: Release
     updates: Updates
     ssh_keys: Annotated[tuple[SshKey, ...], Field(min_length=1)]

@@ -303,6 +303,10 @@ class _Document:
     def _mapping(self, node: tree.Mapping, location: Location) -> dict[str, Any]:
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:
+            if not isinstance(key_node, tree.Scalar):
+                where = f"{self.source}:{tree.begins(key_node)}"
+                self.findings.append(Finding("error", where, "a key must be a word"))
+                continue
             key = str(key_node.value)
             here = (*location, key)
             if key in result:
@@ -322,7 +326,7 @@ def _scalar(node: tree.Scalar) -> Any:
     text: str = node.value
     if node.style:
         return text
-    if re.fullmatch(r"-?(0|[1-9][0-9]*)", text):
+    if re.fullmatch(r"-?(0|[1-9][0-9]{0,18})", text):  # a longer one is no number of anything here
         return int(text)
     return {"true": True, "false": False, "null": None, "~": None, "": None}.get(text, text)
 

@@ -17,6 +17,7 @@ Parser: Any = yaml.SafeLoader
 with suppress(ImportError):  # PyYAML may be built without libyaml, whose parser is ten times as fast
     from yaml._yaml import CParser as Parser
 
+MERGE = "<<"  # YAML 1.1: takes in the keys of other mappings that are not there
 Scalar = yaml.ScalarNode
 Sequence = yaml.SequenceNode
 Mapping = yaml.MappingNode
@@ -52,7 +53,7 @@ def value(node: Node | None) -> Any:
         text = str(node.value)
         if node.style:
             return text
-        if text.isascii() and text.isdigit() and (text == "0" or not text.startswith("0")):
+        if text.isascii() and text.isdigit() and len(text) < 20 and (text == "0" or not text.startswith("0")):
             return int(text)
         return {"true": True, "false": False}.get(text, text)
     if isinstance(node, Sequence):
@@ -65,11 +66,22 @@ def value(node: Node | None) -> Any:
 def get(node: Node, name: str) -> Node | None:
     """The value of a key, whether it is spelled with hyphens or underscores; the last one, as the reader does."""
     found: Node | None = None
+    merged: Node | None = None
     for key, item in node.value:
         text = key.value
         if text == name or (isinstance(key, Scalar) and "-" in text and canonical(text) == name):
             found = item
+        elif text == MERGE:
+            merged = item
+    if found is None and merged is not None:
+        found = next((hit for one in merges(merged) if (hit := get(one, name)) is not None), None)
     return found
+
+
+def merges(node: Node) -> Iterator[Mapping]:
+    """The mappings that a merge key brings in, the first ones first."""
+    inner = node.value if isinstance(node, Sequence) else [node]
+    yield from (one for one in inner if isinstance(one, Mapping))
 
 
 def text_of(node: Node, name: str) -> str:

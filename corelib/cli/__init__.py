@@ -139,7 +139,7 @@ def _render(given: argparse.Namespace) -> int:
     from .. import userdata  # noqa: PLC0415 - each command loads only what it needs
     from ..runbook.inputs import load  # noqa: PLC0415
     from ..runbook.inventory import Inventory  # noqa: PLC0415
-    from ..runbook.render import write  # noqa: PLC0415
+    from ..runbook.render import changes, last, write  # noqa: PLC0415
     from ..views.findings import lines  # noqa: PLC0415
 
     at = project.find_or_here()
@@ -147,9 +147,13 @@ def _render(given: argparse.Namespace) -> int:
     addresses = Inventory(at.inventory(loaded.fleet.environment)).addresses()
     profile = "as-written" if given.as_written else loaded.fleet.profile
     rendered = userdata.render(loaded.fleet, profile, addresses)
-    write(rendered, given.out.resolve(), as_written=profile == "as-written")
+    folder = given.out.resolve()
+    before = {name: last(folder, name) for name in rendered}
+    write(rendered, folder, as_written=profile == "as-written")
     for name, one in rendered.items():
         print(f"{one.sha256[:12]}  {given.out / name}.yaml")
+    for change in changes(rendered, before):
+        print(f"\n{change.text()}")
     for line in lines(userdata.findings(rendered)):
         print(line, file=sys.stderr)
     return 0

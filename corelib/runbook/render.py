@@ -29,7 +29,7 @@ class Render(Session):
             addresses = Inventory(self.project.inventory(fleet.environment)).addresses()
             rendered = userdata.render(fleet, profile or None, addresses)
             folder = self.project.rendered(fleet.environment)
-            before = {name: _read(folder, name) for name in rendered}
+            before = {name: last(folder, name) for name in rendered}
             write(rendered, folder, as_written=(profile or fleet.profile) == "as-written")
             stage.facts = {"documents": {name: one.sha256 for name, one in rendered.items()}}
         return show(rendered, before, profile or fleet.profile)
@@ -73,7 +73,7 @@ def show(rendered: Mapping[str, UserData], before: Mapping[str, str | None], pro
     rows = [
         (name, f"{len(one.content)} bytes", one.sha256[:12], _word(before, name, one)) for name, one in rendered.items()
     ]
-    different = list(_changes(rendered, before))
+    different = list(changes(rendered, before))
     return Page.of(
         Note(f"{len(rendered)} documents rendered, profile {profile}.", "good"),
         Table(("host", "size", "SHA-256", "last rendering"), rows),
@@ -83,7 +83,7 @@ def show(rendered: Mapping[str, UserData], before: Mapping[str, str | None], pro
     )
 
 
-def _changes(rendered: Mapping[str, UserData], before: Mapping[str, str | None]) -> Iterator[View]:
+def changes(rendered: Mapping[str, UserData], before: Mapping[str, str | None]) -> Iterator[View]:
     """A table for each thing that changed, with all hosts that it changed on."""
     hosts: dict[tuple[Difference, ...], list[str]] = {}
     for name, one in rendered.items():
@@ -114,6 +114,7 @@ def _word(before: Mapping[str, str | None], name: str, one: UserData) -> str:
     return "the same" if before[name] == one.text else "differs"
 
 
-def _read(folder: Path, name: str) -> str | None:
+def last(folder: Path, name: str) -> str | None:
+    """The document of a host as a folder has it from the last time; None if it has none."""
     file = folder / f"{name}.yaml"
     return file.read_text() if file.is_file() else None

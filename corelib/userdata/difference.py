@@ -81,6 +81,8 @@ def _settings(content: str) -> dict[str, str]:
         elif line.strip() and not line.startswith(("#", ";")):
             key = f"{section} {name}".strip() if equals else f"{section} line {line!r}".strip()
             text = value.strip().strip('"') if equals else "there"
+            if name.strip() == "PublicKey":  # of several peers, each is its own
+                section = f"[{section.strip('[]').split()[0]} {text}]"
             found[key] = f"{found[key]}, {text}" if key in found else text
     return found
 

@@ -35,9 +35,12 @@ def _format(path: str) -> str:
     return (
         "[Unit]\n"
         "Description=A file system on the data disk of etcd, if the disk is blank\n"
+        # A mount is before local-fs.target, which what is after sysinit.target, as services are, would wait for.
+        "DefaultDependencies=no\n"
+        "Conflicts=shutdown.target\n"
         f"Requires={device}\n"
         f"After={device}\n"
-        f"Before={mount_unit(path)}\n"
+        f"Before={mount_unit(path)} shutdown.target\n"
         "\n"
         "[Service]\n"
         "Type=oneshot\n"

@@ -91,8 +91,8 @@ def started_unit(service: Service, network: Order) -> dict[str, Any]:
         f"RequiresMountsFor={service.data_dir}\n"
         "\n"
     )
-    # A new file system belongs to root; etcd runs as its own user (ETCD_USER=etcd of the shipped unit).
-    owned = f"ExecStartPre=/usr/bin/install -d -m 0700 -o etcd -g etcd {service.data_dir}\n"
+    # A new file system belongs to root. etcd2.service runs all that it runs as etcd (User=), unless it is told not to.
+    owned = f"PermissionsStartOnly=true\nExecStartPre=/usr/bin/install -d -m 0700 -o etcd -g etcd {service.data_dir}\n"
     drop_in = _drop_in(order + _environment(service, optional="") + owned)
     # To command it as well would hold up whatever reads the user-data while the overlay waits for its secret.
     command = {} if network.started else {"command": "start"}

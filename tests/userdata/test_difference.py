@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corelib import parameters, userdata
+from corelib.cli import main
 from corelib.fleet import Fleet
 from corelib.userdata import cloudconfig, differences
 
+PRD = Path(__file__).parents[2] / "parameters" / "prd.yaml"
 LAB = parameters.load((Path(__file__).parents[2] / "parameters" / "lab.yaml").read_text(), "lab").fleet
 
 
@@ -75,3 +77,30 @@ def test_two_documents_without_a_difference_mean_the_same(
     before, after = text(LAB), text(LAB.model_copy(update={"etcd": etcd}))
     assert (differences(before, after) == ()) == (before == after)
     assert len(differences(before, after)) == len(differences(after, before))
+
+
+def test_each_peer_of_wireguard_is_told_by_its_key() -> None:
+    peers = "\n".join(
+        f"[WireGuardPeer]\nPublicKey={key}=\nEndpoint={at}:51820\n" for key, at in (("a", "x"), ("b", "y"))
+    )
+    before = cloudconfig.emit({"coreos": {"units": [{"name": "wg0.netdev", "content": peers}]}})
+    (found,) = differences(before, before.replace("y:51820", "z:51820"))
+    assert (found.where, found.old, found.new) == (
+        "unit wg0.netdev, [WireGuardPeer b=] Endpoint",
+        "y:51820",
+        "z:51820",
+    )
+
+
+def test_the_command_says_what_changed_since_the_folder_was_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, out = tmp_path / "prd.yaml", str(tmp_path / "out")
+    file.write_text(PRD.read_text())
+    assert main(["render", "-f", str(file), "--out", out]) == 0
+    assert "What changed" not in capsys.readouterr().out
+    file.write_text(PRD.read_text().replace("auto_compaction: 1h", "auto_compaction: 2h"))
+    assert main(["render", "-f", str(file), "--out", out]) == 0
+    said = capsys.readouterr().out
+    assert "What changed on azure-prd-01, azure-prd-02, azure-prd-03, azure-prd-04" in said
+    assert "ETCD_AUTO_COMPACTION_RETENTION  1h   2h  with the next boot" in said

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 REFERENCE = sorted((ROOT / "tests" / "reference").glob("*.yaml"))
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIN6WSvWgS9Imn34sSUs4ERvLfKV4cVHT+aHYyGYuO1JX me"
 HEAD = "#cloud-config\n"
+ETCD_UNIT = f"{HEAD}coreos:\n  units:\n    - name: etcd-member.service\n      content: |\n        [Service]\n"
 
 
 def told(text: str | bytes, release: str = "flatcar") -> set[tuple[int, str, str]]:
@@ -49,7 +50,7 @@ def test_each_trap_of_the_owners_cluster_files_is_told_with_its_line(name: str) 
 
 def test_the_dedicated_machines_file_lets_nobody_in() -> None:
     found = [(trap.line, trap.rule, trap.severity) for trap in traps("ded-prd-01.cloud-config.yaml")]
-    assert found == [(3, "key", "error"), (10, "hyphens", "error")]
+    assert found == [(3, "key", "error"), (5, "every-boot", "info"), (10, "hyphens", "error")]
 
 
 @pytest.mark.parametrize("file", REFERENCE, ids=lambda file: file.name)
@@ -123,6 +124,24 @@ def test_what_we_render_has_no_trap_but_what_its_owner_decides(name: str) -> Non
             (6, "drop-in", "error"),
         ),
         (f"{HEAD}coreos:\n  etcd2: {{heartbeat_interval: 500, election_timeout: 2000}}\n", (3, "timing", "error")),
+        (f"{HEAD}coreos:\n  etcd2: {{heartbeat_interval: 500}}\n", (3, "timing", "error")),
+        (f"{HEAD}coreos:\n  etcd2: {{election_timeout: 60000}}\n", (3, "timing", "error")),
+        (f"{HEAD}coreos:\n  etcd2: {{ca_file: /a}}\n", (3, "deprecated", "warning")),
+        (f"{HEAD}coreos:\n  etcd2:\n    <<: {{hartbeat: 1}}\n", (4, "unknown", "warning")),
+        (f"{HEAD}users:\n  - name: a\n    ssh_authorized_keys:\n      - ssh-rsa ###KEY###\n", (5, "key", "error")),
+        (f"{HEAD}write_files:\n  - path: //usr/x\n", (3, "path", "error")),
+        (f"{HEAD}write_files:\n  - {{path: /a, encoding: b64, content: '?'}}\n", (3, "content", "error")),
+        (f"{HEAD}write_files:\n  - {{path: /a, encoding: gz+b64, content: YQ==}}\n", (3, "content", "error")),
+        (f"{HEAD}write_files:\n  - {{path: /a, content: 'at $private_ipv4'}}\n", (3, "substituted", "info")),
+        (f"{HEAD}hostname: a\n", (2, "every-boot", "info")),
+        (
+            ETCD_UNIT + '        Environment="A=1" "ETCD_LISTEN_CLIENT_URLS=http://10.0.0.1:2379"\n',
+            (7, "plaintext", "warning"),
+        ),
+        (
+            ETCD_UNIT + "        ExecStart=/usr/bin/etcd --listen-client-urls http://10.0.0.1:2379\n",
+            (7, "plaintext", "warning"),
+        ),
         (f"{HEAD}write_files:\n  - path: /a\n    content: {'x' * 70_000}\n", (1, "size", "error")),
     ],
 )
@@ -133,9 +152,11 @@ def test_a_document_with_one_trap_has_it_told(text: str | bytes, expected: tuple
 @pytest.mark.parametrize(
     "text",
     [
-        f'{HEAD}hostname: azure-prd-01\nssh_authorized_keys:\n  - {KEY}\n  - from="10.0.0.0/8" {KEY}\n',
+        f'{HEAD}ssh_authorized_keys:\n  - {KEY}\n  - from="10.0.0.0/8" {KEY}\n',
         f"{HEAD}coreos:\n  units:\n    - {{name: a.network, content: x}}\n    - {{name: b.service, mask: true}}\n",
         f'{HEAD}coreos:\n  update: {{group: stable, reboot_strategy: "off"}}\n  locksmith: {{window_start: "Sun 04:00"}}\n',
+        f"{HEAD}coreos:\n  units:\n    - {{name: a@.service, content: x}}\n    - {{name: a@1.service, enable: yes}}\n",
+        f"{HEAD}users:\n  - &a {{name: a, ssh_authorized_keys: [{KEY}]}}\n  - {{<<: *a, name: b}}\n",
         HEAD,
     ],
 )
@@ -144,7 +165,7 @@ def test_a_good_document_has_none(text: str) -> None:
 
 
 def test_the_older_generation_reads_what_it_was_written_for() -> None:
-    text = f'{HEAD}coreos:\n  etcd2:\n    heartbeat-interval: "500"\n  update: {{reboot-strategy: best-effort}}\n'
+    text = f'{HEAD}coreos:\n  etcd2:\n    heartbeat-interval: "100"\n  update: {{reboot-strategy: best-effort}}\n'
     assert told(text, "coreos") == set()
     assert {rule for _, rule, _ in told(text)} == {"hyphens", "gone", "number-as-text", "value"}
 

@@ -143,7 +143,10 @@ def test_a_dedicated_machine_is_on_the_overlay_by_choice_and_never_runs_etcd() -
         (PRD.replace("10.1.128.0/17", "10.1.0.0/17"), "address 10.1.0.1 is among the containers'"),
         (PRD.replace("10.1.128.0/17", "10.1.8.0/22"), "host number 4 on the overlay has no /24 left"),
         (PRD.replace("services: 10.32.0.0/16", "services: 10.1.0.0/24"), "services 10.1.0.0/24 overlaps the overlay's"),
-        (PRD.replace("services: 10.32.0.0/16", "services: 10.20.9.0/24"), "overlaps Kubernetes' services"),
+        (
+            PRD.replace("services: 10.32.0.0/16", "services: 10.20.9.0/24"),
+            "network 10.20.0.0/16 overlaps services 10.20.9.0/24",
+        ),
         (PRD.replace("version: 2.9.0", "version: latest"), "overlay.install.version"),
         (PRD.replace('sha256: "00', 'sha256: "0'), "overlay.install.sha256"),
         (PRD.replace("https://github.com/rajch", "http://github.com/rajch"), "overlay.install.url"),

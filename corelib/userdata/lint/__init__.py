@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -16,6 +17,7 @@ from .trap import Edit, Trap
 __all__ = ["RELEASES", "Edit", "Release", "Trap", "fix", "lint", "lint_written"]
 
 HEADER = "#cloud-config"
+_SUBSTITUTED = re.compile(r"(?<!\\)\$(public|private)_ipv[46]\b")  # coreos-cloudinit, initialize/env.go
 
 
 def lint(content: bytes, releases: Iterable[Release] = tuple(RELEASES.values())) -> tuple[Trap, ...]:
@@ -72,6 +74,10 @@ def _outside(content: bytes, text: str) -> Iterable[Trap]:
     if "\r\n" in text:
         message = "its lines end in CR LF, which get into the files that it writes"
         yield Trap("crlf", "warning", 1, message, "save it with LF")
+    for number, line in enumerate(text.splitlines(), 1):
+        if match := _SUBSTITUTED.search(line):
+            message = f"{match[0]} is replaced before anything is read: by nothing, where the platform does not know it"
+            yield Trap("substituted", "info", number, message, "write the address itself where it is known")
     if len(content) > AZURE_LIMIT:
         encoded = -(-len(content) // 3) * 4
         message = f"{len(content):,} bytes ({encoded:,} in base64): Azure takes at most {AZURE_LIMIT:,} before base64"

@@ -6,10 +6,13 @@ A fleet's hosts share most of their files and units: each text is read once.
 from __future__ import annotations
 
 import re
+import shlex
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-_SETTING = re.compile(r'\s*(?:Environment=)?"?(ETCD_[A-Z_]+)="?([^"]*)"?\s*$')
+_SETTING = re.compile(r"(ETCD_[A-Z_]+)=(.*)", re.DOTALL)
+_FLAG = re.compile(r"--?([a-z][a-z-]+)(?:=|\s+)(\S+)")  # of etcd's own command line
 _DASH = r"\x2d"  # a hyphen of a path in a unit's name (systemd.unit(5))
 
 
@@ -30,7 +33,8 @@ class Said(NamedTuple):
 def said(content: str) -> Said:
     """Read a content of whatever kind."""
     pulls: list[str] = []
-    settings, optional, ordered = [], [], False
+    settings: list[tuple[str, str, int]] = []
+    optional, ordered = list[int](), False
     for offset, line in enumerate(content.splitlines()):
         key, _, value = line.strip().partition("=")
         if key in ("Wants", "Requires", "BindsTo", "Requisite", "Unit"):
@@ -40,7 +44,18 @@ def said(content: str) -> Said:
         elif key == "EnvironmentFile" and value.startswith("-"):
             optional.append(offset)
         ordered = ordered or key in ("After", "Requires", "BindsTo")
-        match = _SETTING.match(line)
-        if match:
-            settings.append((match[1], match[2], offset))
+        settings += ((name, text, offset) for name, text in _settings(key, value, line))
     return Said(tuple(pulls), tuple(settings), tuple(optional), ordered)
+
+
+def _settings(key: str, value: str, line: str) -> Iterator[tuple[str, str]]:
+    """etcd's settings in a line: of an environment file, of `Environment=`, or flags of the command that runs it."""
+    if key.startswith("Exec") and "etcd" in value:
+        yield from ((f"ETCD_{name.replace('-', '_').upper()}", text) for name, text in _FLAG.findall(value))
+    if "ETCD_" not in line:
+        return
+    try:
+        words = shlex.split(value if key == "Environment" else line, comments=key != "Environment")
+    except ValueError:  # a quote that is never closed: systemd ignores the line as well
+        return
+    yield from ((match[1], match[2]) for match in map(_SETTING.fullmatch, words) if match)

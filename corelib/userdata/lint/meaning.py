@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import zlib
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import chain
@@ -21,6 +22,9 @@ _SUFFIXES = (*_READ_BY_NETWORKD, ".service", ".socket", ".timer", ".mount", ".au
              ".swap", ".device", ".scope")  # fmt: skip
 _ETCD_UNITS = ("etcd.service", "etcd2.service", "etcd-member.service")
 _Setting = tuple[str, str, int]  # name, value, line
+_TRUE = {"true", "yes", "on"}
+_LONGEST_ELECTION = 50_000  # ms
+_USER_DATA = "/var/lib/flatcar-install/user_data (coreos-install before), with an underscore"
 _LOOPBACK = re.compile(r"^https?://(127\.|localhost|\[::1\])")
 
 
@@ -29,7 +33,7 @@ def check(root: Mapping, release: Release) -> Iterator[Trap]:
     coreos = get(root, "coreos")
     inner = coreos if isinstance(coreos, Mapping) else Mapping("", [], root.start_mark, root.end_mark)
     files, units = tuple(maps(root, "write_files")), tuple(map(_Unit.of, maps(inner, "units")))
-    yield from chain(_keys(root), _host_name(root), _files(root, files), _update(inner))
+    yield from chain(_every_boot(root), _keys(root), _host_name(root), _files(files), _update(inner))
     yield from _units(units, release)
     contents = [_content(file) for file in files]
     contents += chain.from_iterable(unit.contents for unit in units)
@@ -58,7 +62,8 @@ def _content(node: Mapping) -> Scalar | None:
 
 
 def _keys(root: Mapping) -> Iterator[Trap]:
-    for node in _texts(get(root, "ssh_authorized_keys")):
+    people = (root, *maps(root, "users"))
+    for node in chain.from_iterable(_texts(get(one, "ssh_authorized_keys")) for one in people):
         problem = key_problem(node.value)
         if problem:
             message = f"this SSH key lets nobody in: {problem}"
@@ -96,25 +101,52 @@ def _host_name(root: Mapping) -> Iterator[Trap]:
                    "at most 63 letters, digits and inner hyphens")  # fmt: skip
 
 
-def _files(root: Mapping, files: Iterable[Mapping]) -> Iterator[Trap]:
+def _files(files: Iterable[Mapping]) -> Iterator[Trap]:
     seen: dict[str, int] = {}
     for file in files:
         path = text_of(file, "path")
         line = _line(file, "path")
         if not path.startswith("/"):
             yield Trap("path", "error", line, f"the path {path!r} is not absolute", "begin it with /")
-        if f"{normpath(path)}/".startswith("/usr/"):
+        if f"{normpath('/' + path.lstrip('/'))}/".startswith("/usr/"):
             yield Trap("path", "error", line, f"{path} is under /usr, which is read-only: nothing at all is applied",
                        "write below /etc, /opt or /var")  # fmt: skip
+        if problem := _undecodable(file):
+            yield Trap("content", "error", _line(file, "content"), f"{path}: {problem}: nothing at all is applied",
+                       "encode it again, or write it as it is")  # fmt: skip
         if path in seen:
             yield Trap("path", "warning", line, f"{path} is written again; first in line {seen[path]}", "remove one")
         seen[path] = line
-    for key, _ in root.value:
-        if isinstance(key, Scalar) and canonical(key.value) == "write_files" and seen:
-            message = "every boot replaces these files from the user-data"
-            path = "/var/lib/flatcar-install/user_data (coreos-install before), with an underscore"
-            remedy = f"what a host writes itself belongs elsewhere; installed from disk, it is kept in {path}"
-            yield Trap("every-boot", "info", begins(key), message, remedy)
+
+
+def _undecodable(file: Mapping) -> str:
+    """What is wrong with a content that has an encoding; empty if nothing is."""
+    encoding, content = text_of(file, "encoding"), text_of(file, "content")
+    try:
+        plain = base64.b64decode("".join(content.split()), validate=True) if "64" in encoding else content.encode()
+        if encoding.startswith("gz"):
+            unpacking = zlib.decompressobj(16 + zlib.MAX_WBITS)  # gzip's own header
+            unpacking.decompress(plain, 1 << 20)
+            if not unpacking.eof and not unpacking.unconsumed_tail:
+                return "its content is cut off"
+    except (binascii.Error, ValueError):
+        return "its content is not base64"
+    except zlib.error:
+        return "its content is not what gzip writes"
+    return ""
+
+
+def _every_boot(root: Mapping) -> Iterator[Trap]:
+    """What its readers of 2015 took for the first boot's only, and where a host that was installed from disk has it."""
+    keys = {canonical(key.value): begins(key) for key, _ in root.value if isinstance(key, Scalar)}
+    if "write_files" in keys:
+        message = "every boot replaces these files from the user-data"
+        remedy = f"what a host writes itself belongs elsewhere; installed from disk, it is kept in {_USER_DATA}"
+        yield Trap("every-boot", "info", keys["write_files"], message, remedy)
+    elif "hostname" in keys:
+        message = "every boot applies this again, over what was changed on the host"
+        remedy = f"change it there: installed from disk, it is kept in {_USER_DATA}"
+        yield Trap("every-boot", "info", keys["hostname"], message, remedy)
 
 
 def _update(coreos: Mapping) -> Iterator[Trap]:
@@ -130,6 +162,9 @@ def _update(coreos: Mapping) -> Iterator[Trap]:
 def _units(units: Iterable[_Unit], release: Release) -> Iterator[Trap]:
     # What other units here want or require is started by them.
     pulled = {name for unit in units for content in unit.contents if content for name in said(content.value).pulls}
+    pulled |= {
+        re.sub("@.+(?=[.])", "@", name) for name in (*pulled, *(unit.name for unit in units)) if "@" in name[:-1]
+    }
     for unit in units:
         name, line = unit.name, unit.line
         if not name or "/" in name or not name.endswith(_SUFFIXES):
@@ -147,7 +182,7 @@ def _units(units: Iterable[_Unit], release: Release) -> Iterator[Trap]:
 
 def _never_started(unit: _Unit) -> Iterator[Trap]:
     node = unit.node
-    if text_of(node, "enable") == "true" or text_of(node, "command") or text_of(node, "mask") == "true":
+    if text_of(node, "command") or any(text_of(node, key).lower() in _TRUE for key in ("enable", "mask")):
         return
     if unit.name.endswith(_READ_BY_NETWORKD):
         return
@@ -202,13 +237,17 @@ def _voters(settings: list[_Setting]) -> Iterator[Trap]:
 
 
 def _timing(settings: list[_Setting]) -> Iterator[Trap]:
-    values = {name: (value, line) for name, value, line in settings}
-    heartbeat, election = values.get("ETCD_HEARTBEAT_INTERVAL"), values.get("ETCD_ELECTION_TIMEOUT")
-    if not heartbeat or not election or not heartbeat[0].isdecimal() or not election[0].isdecimal():
-        return
-    if int(election[0]) < 5 * int(heartbeat[0]):
-        message = f"the election timeout of {election[0]} ms is under five heartbeats of {heartbeat[0]} ms"
-        yield Trap("timing", "error", election[1], message, "etcd does not start; at least five, better ten")
+    """What etcd says at its start (its embed.Config.Validate); one that is not given has etcd's own default."""
+    given = {name: (int(value), line) for name, value, line in settings if re.fullmatch("[0-9]{1,9}", value)}
+    heartbeat, beats = given.get("ETCD_HEARTBEAT_INTERVAL", (100, 0))
+    election, elects = given.get("ETCD_ELECTION_TIMEOUT", (1000, 0))
+    line = elects or beats
+    if line and election < 5 * heartbeat:
+        message = f"the election timeout of {election} ms is under five heartbeats of {heartbeat} ms"
+        yield Trap("timing", "error", line, message, "etcd does not start; at least five, better ten")
+    if election > _LONGEST_ELECTION:
+        message = f"the election timeout of {election} ms is over etcd's limit of {_LONGEST_ELECTION} ms"
+        yield Trap("timing", "error", line, message, "etcd does not start")
 
 
 def _settings(coreos: Mapping, contents: Iterable[Scalar | None]) -> Iterator[_Setting]:

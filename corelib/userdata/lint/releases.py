@@ -16,11 +16,12 @@ Kind = Literal["text", "whole", "flag", "texts", "map", "maps"]
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What may stand under a key: its kind, the keys below it, a pattern of its value (the reader's own `valid`)."""
+    """What may stand under a key: its kind, the keys below it, and the reader's own `valid` and `deprecated`."""
 
     kind: Kind
     keys: Mapping[str, Key] = field(default_factory=dict)
     pattern: str = ""
+    deprecated: str = ""  # what to use instead
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,8 @@ _ETCD2 = {
     **_all("whole", "proxy_failure_wait proxy_read_timeout proxy_refresh_interval proxy_write_timeout"),
     **_all("flag", "client_cert_auth debug enable_pprof force_new_cluster peer_client_cert_auth strict_reconfig_check"),
     "proxy": Key("text", pattern="^(on|off|readonly)$"),
+    "ca_file": Key("text", deprecated="use trusted_ca_file and client_cert_auth"),
+    "peer_ca_file": Key("text", deprecated="use peer_trusted_ca_file and peer_client_cert_auth"),
 }
 _ETCD = {
     **_all("text", "addr bind_addr ca_file cert_file cors data_dir discovery key_file name peer_addr peer_bind_addr"),

@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
-from ...tree import Mapping, Node, Scalar, begins, canonical, plain
+from ...tree import MERGE, Mapping, Node, Scalar, begins, canonical, merges, plain
 from .releases import DOCUMENT, Key, Release
 from .trap import Edit, Trap
 
 _WANTED = {"map": "a mapping", "maps": "a list of mappings", "texts": "a list of texts"}
-_FLAGS = {"true", "false"}
+# What the readers' YAML takes for a truth value where it is not quoted (go-yaml, resolve.go).
+_FLAGS = {form for word in ("true", "false", "yes", "no", "on", "off") for form in (word, word.title(), word.upper())}
 # What YAML 1.1 takes for something else than text if it is not quoted.
 _WORDS = re.compile(r"(?i)^(on|off|yes|no|y|n)$")
 
@@ -49,6 +50,10 @@ def _mapping(node: Mapping, key: Key, release: Release, found: list[Trap]) -> No
         if not isinstance(word, Scalar):
             found.append(Trap("yaml", "error", begins(word), "a key must be a word", "", (release.name,)))
             continue
+        if word.value == MERGE:
+            for one in merges(value):
+                _mapping(one, key, release, found)
+            continue
         name = canonical(word.value)
         if name in seen:
             message = f"the key {word.value!r} stands here again; first in line {seen[name]}: only the last one counts"
@@ -63,6 +68,9 @@ def _mapping(node: Mapping, key: Key, release: Release, found: list[Trap]) -> No
         if name in release.gone and key is DOCUMENT.keys["coreos"]:
             found.append(Trap("gone", "error", begins(word), f"{release.gone[name]}: this section does nothing",
                               "use etcd-member.service with environment files", (release.name,)))  # fmt: skip
+        if known.deprecated:
+            found.append(Trap("deprecated", "warning", begins(word), f"{word.value} is deprecated", known.deprecated,
+                              (release.name,)))  # fmt: skip
         _check(value, known, word.value, release, found)
 
 

@@ -34,7 +34,7 @@ def part(overlay: Overlay, site: Site, peers: Peers, starts: tuple[str, ...]) ->
     """Everything that brings Weave up on one host, once its password is there."""
     assert overlay.install is not None  # noqa: S101 - checked with the parameters
     entries = _entries(site, peers)
-    units = [_network(), _bridge(starts), _router(overlay.install), _target(), _path()]
+    units = [_network(), _bridge(starts), _router(overlay, overlay.install), _target(), _path()]
     if overlay.containers is not None:
         units.append(_docker(slice_of(overlay, site.address)))
     names = dict.fromkeys(one.seen_from(site) or unknown(one) for one in entries)
@@ -110,7 +110,7 @@ def _bridge(starts: tuple[str, ...]) -> dict[str, Any]:
     return {"name": BRIDGE, "command": "start", "content": content}
 
 
-def _router(install: Install) -> dict[str, Any]:
+def _router(overlay: Overlay, install: Install) -> dict[str, Any]:
     # The script is fetched before each start: a download that failed is tried again with the router.
     content = (
         "[Unit]\n"
@@ -123,11 +123,13 @@ def _router(install: Install) -> dict[str, Any]:
         "[Service]\n"
         "TimeoutStartSec=0\n"
         f"Environment=WEAVE_VERSION={install.version}\n"
+        # Weave's fast datapath wants a bridge of its own kind, and refuses this one (weaveworks/weave#3634).
+        "Environment=WEAVE_NO_FASTDP=1\n"
         "EnvironmentFile=/etc/weave.%H.env\n"
         f"EnvironmentFile={PASSWORD}\n"
         "ExecStartPre=/opt/bin/install-weave\n"
         "ExecStartPre=-/opt/bin/weave stop\n"
-        "ExecStartPre=/opt/bin/weave launch --no-restart $WEAVE_PEERS\n"
+        f"ExecStartPre=/opt/bin/weave launch --no-restart --ipalloc-range={overlay.network} $WEAVE_PEERS\n"
         "ExecStart=/usr/bin/docker attach weave\n"
         "ExecStop=/opt/bin/weave stop\n"
         "Restart=on-failure\n"

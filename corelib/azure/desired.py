@@ -11,9 +11,11 @@ import base64
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from ..fleet import Cluster, Fleet, Host
+from ..userdata import overlay
 from .resource import (
     DEPLOYMENT,
     ENVIRONMENT,
@@ -27,18 +29,20 @@ from .resource import (
 )
 
 FIRST_SSH_PORT = 2201  # as the 2015 deployment's endpoints
-_WEAVE_PORTS = (("tcp", "6783"), ("udp", "6783-6784"))  # Weave Net: control and data
 _PUBLISHERS = {"flatcar": ("kinvolk", "flatcar-container-linux-corevm-amd64"), "coreos": ("CoreOS", "CoreOS")}
 
 
-def resources(fleet: Fleet, custom_data: Mapping[str, bytes]) -> tuple[Resource, ...]:
+def resources(
+    fleet: Fleet, custom_data: Mapping[str, bytes], addresses: Mapping[str, str] = MappingProxyType({})
+) -> tuple[Resource, ...]:
     """Every resource in an order that respects `after`; `custom_data` holds each host's user-data by name.
 
-    A host without user-data gets all but its machine.
+    `addresses` are the clusters' reserved ones, as far as they are known: the overlay's ports are open to them. A host
+    without user-data gets all but its machine.
     """
     found: list[Resource] = []
     for cluster in fleet.clusters:
-        found += _Site(fleet, cluster).resources(custom_data)
+        found += _Site(fleet, cluster, addresses).resources(custom_data)
     return tuple(found)
 
 
@@ -53,6 +57,7 @@ class _Site:
 
     fleet: Fleet
     cluster: Cluster
+    addresses: Mapping[str, str]
 
     def resources(self, custom_data: Mapping[str, bytes]) -> Iterator[Resource]:
         """The shared ones, then each host's."""
@@ -106,14 +111,28 @@ class _Site:
         return Resource(self._target(kind, name), kind, self.cluster.name, name, body, after)
 
     def _security_group(self) -> dict[str, Any]:
-        """SSH from the stated ranges only; Weave between this network's hosts. etcd's ports are open to nobody."""
+        """SSH from the stated ranges only; the overlay between its hosts. etcd's ports are open to nobody."""
         sources = [str(network) for network in self.cluster.ssh_from]
         rules = [_rule("ssh", 100, "Tcp", sources, "22")]
-        if self.fleet.overlay.kind == "weave":
-            for number, (protocol, ports) in enumerate(_WEAVE_PORTS):
-                inside = [str(self.cluster.network)]
-                rules.append(_rule(f"weave-{protocol}", 200 + number, protocol.capitalize(), inside, ports))
+        for number, (protocol, ports) in enumerate(self._overlay_ports().items()):
+            several = f"{min(ports)}-{max(ports)}" if len(ports) > 1 else str(ports[0])
+            name = f"{self.fleet.overlay.kind}-{protocol.lower()}"
+            rules.append(_rule(name, 200 + number, protocol, self._overlay_sources(), several))
         return {"properties": {"securityRules": rules}}
+
+    def _overlay_ports(self) -> dict[str, list[int]]:
+        """The ports that the overlay needs on any host, by protocol."""
+        found: dict[str, list[int]] = {}
+        for number in range(len(self.cluster.hosts)):
+            for one in overlay.ports(self.fleet.overlay, number):
+                found.setdefault(one.protocol, []).append(one.port)
+        return found
+
+    def _overlay_sources(self) -> list[str]:
+        """Who may speak to the overlay: this network, the other clusters as they are seen, dedicated hosts on it."""
+        others = [a for name, a in self.addresses.items() if name != self.cluster.name]
+        dedicated = [str(one.address) for one in self.fleet.dedicated if one.overlay_address is not None]
+        return [str(self.cluster.network), *(f"{address}/32" for address in (*others, *dedicated))]
 
     def _network(self) -> dict[str, Any]:
         subnet = {
@@ -133,17 +152,22 @@ class _Site:
         front = {"id": f"{self._id('load-balancer', name)}/frontendIPConfigurations/public"}
         pool = {"id": f"{self._id('load-balancer', name)}/backendAddressPools/hosts"}
         address = {"publicIPAddress": {"id": self._id("address", f"{self.cluster.name}-ip")}}
-        ports = [(host.name, ssh_port(self.cluster, host.name)) for host in self.cluster.hosts]
         outbound = {"frontendIPConfigurations": [front], "backendAddressPool": pool, "protocol": "All"}
         return {
             "sku": {"name": "Standard"},
             "properties": {
                 "frontendIPConfigurations": [{"name": "public", "properties": address}],
                 "backendAddressPools": [{"name": "hosts"}],
-                "inboundNatRules": [_nat_rule(host, port, front) for host, port in ports],
+                "inboundNatRules": [rule for host in self.cluster.hosts for rule in self._nat_rules(host, front)],
                 "outboundRules": [{"name": "out", "properties": outbound}],
             },
         }
+
+    def _nat_rules(self, host: Host, front: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        """What of the reserved address leads to a host: its SSH, and the overlay's ports."""
+        yield _nat_rule(f"ssh-{host.name}", "Tcp", (ssh_port(self.cluster, host.name), 22), front)
+        for one in overlay.ports(self.fleet.overlay, self.cluster.hosts.index(host)):
+            yield _nat_rule(f"{one.name}-{host.name}", one.protocol, (one.port, one.port), front)
 
     def _availability_set(self) -> dict[str, Any]:
         # Two fault domains exist in every region; "Aligned" is what managed disks need.
@@ -162,7 +186,9 @@ class _Site:
             "subnet": {"id": f"{self._id('network', f'{self.cluster.name}-net')}/subnets/hosts"},
             "privateIPAllocationMethod": "Dynamic",
             "loadBalancerBackendAddressPools": [{"id": f"{balancer}/backendAddressPools/hosts"}],
-            "loadBalancerInboundNatRules": [{"id": f"{balancer}/inboundNatRules/ssh-{host.name}"}],
+            "loadBalancerInboundNatRules": [
+                {"id": f"{balancer}/inboundNatRules/{rule['name']}"} for rule in self._nat_rules(host, {})
+            ],
         }
         return {"properties": {"ipConfigurations": [{"name": "primary", "properties": configuration}]}}
 
@@ -239,9 +265,11 @@ def _rule(name: str, priority: int, protocol: str, sources: list[str], ports: st
     return {"name": name, "properties": properties | several}
 
 
-def _nat_rule(host: str, port: int, front: Mapping[str, str]) -> dict[str, Any]:
-    properties = {"frontendIPConfiguration": front, "protocol": "Tcp", "frontendPort": port, "backendPort": 22}
-    return {"name": f"ssh-{host}", "properties": properties}
+def _nat_rule(name: str, protocol: str, ports: tuple[int, int], front: Mapping[str, str]) -> dict[str, Any]:
+    """A port of the reserved address, and the host's own that it leads to."""
+    outer, inner = ports
+    properties = {"frontendIPConfiguration": front, "protocol": protocol, "frontendPort": outer, "backendPort": inner}
+    return {"name": name, "properties": properties}
 
 
 def _without_custom_data(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -97,6 +97,10 @@ def _list_differences(wanted: list[Any], found: list[Any], path: str) -> Iterato
             yield Change(f"{path}[{name}]", item, None)
     elif len(wanted) != len(found):
         yield Change(path, found, wanted)
+    elif all(isinstance(item, Mapping) and set(item) == {"id"} for item in [*wanted, *found]):
+        old, new = (sorted(str(one["id"]).lower() for one in some) for some in (found, wanted))
+        if old != new:  # references have no order either
+            yield Change(f"{path}.id", old, new)
     elif all(isinstance(item, str) for item in [*wanted, *found]):
         if sorted(wanted) != sorted(found):  # sets: Azure keeps no order of prefixes and zones
             yield Change(path, found, wanted)
@@ -157,4 +161,6 @@ def _names(items: list[dict[str, Any]]) -> str:
 
 
 def _ports(rules: list[dict[str, Any]]) -> str:
-    return ", ".join(str(rule["properties"]["frontendPort"]) for rule in rules)
+    ssh = [rule["properties"]["frontendPort"] for rule in rules if rule["properties"]["backendPort"] == 22]
+    others = len(rules) - len(ssh)
+    return ", ".join(map(str, ssh)) + (f"; {others} ports of the overlay" if others else "")

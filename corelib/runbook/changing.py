@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -151,9 +152,10 @@ class Changing(Session):
             finally:
                 watch.close()
         self._left = left = self._make_plan()
-        planned = {step.target for step in plan.steps}
-        if left.blocked or any(step.target in planned for step in left.pending):
-            # What was done is believed only when a fresh look finds nothing more to do.
+        planned = {(step.target, step.digest) for step in plan.steps}
+        planned |= {(step.target, replace(step, action="change").digest) for step in plan.steps}
+        if left.blocked or any((step.target, step.digest) in planned for step in left.pending):
+            # What was done is believed only when a fresh look finds it done; what follows from it is another plan.
             found = f"it went through, and a fresh look still finds: {count(left)}"
             raise ServiceFailed(f"applying {plan.digest}", found, "look at the plan again: what differs is named there")
         return facts

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from .. import userdata
-from ..azure import client, desired, executor, inventory, observe
+from ..azure import client, desired, executor, inventory, observe, stages
 from ..azure import plan as planning
 from ..azure.resource import Resource
 from ..errors import BadInput
@@ -33,11 +33,12 @@ class DeployAzure(Changing):
         refused = self._examples("fleet.hetzner", "fleet.dedicated")
         # With a tenant that is an example nobody is logged in, and nobody is asked.
         observed = planning.Observed({}) if refused else self._observe()
-        rendered = userdata.render(fleet, addresses=inventory.addresses(fleet, observed))
+        known = stages.known_addresses(fleet, observed)
+        rendered = userdata.render(fleet, addresses=known)
         userdata.require({host.name: rendered[host.name] for host in fleet.hosts}, "planning deploy-azure")
         self._drafts = tuple(host.name for host in fleet.hosts if rendered[host.name].unknown)
         ready = {h.name: rendered[h.name].content for h in fleet.hosts if h.name not in self._drafts}
-        self._desired = desired.resources(fleet, ready)
+        self._desired = desired.resources(fleet, ready, known)
         endpoint = self.targets.azure()[0] or ARM
         return planning.plan(fleet, self._desired, observed, code_version(), endpoint, refused)
 

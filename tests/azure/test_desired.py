@@ -64,8 +64,9 @@ def test_the_address_is_reserved_and_the_way_out_explicit() -> None:
         assert body["properties"]["subnets"][0]["properties"]["defaultOutboundAccess"] is False
     for body in bodies("prd", "load-balancer"):
         assert [rule["name"] for rule in body["properties"]["outboundRules"]] == ["out"]
-        ports = [rule["properties"]["frontendPort"] for rule in body["properties"]["inboundNatRules"]]
-        assert ports == [2201, 2202]
+        rules = [rule["properties"] for rule in body["properties"]["inboundNatRules"]]
+        assert [rule["frontendPort"] for rule in rules if rule["backendPort"] == 22] == [2201, 2202]
+        assert {rule["frontendPort"] for rule in rules} == {2201, 2202, 6783, 6784}, "SSH and the overlay, never etcd"
 
 
 def test_machines_have_keys_and_no_password_and_a_data_disk_that_outlives_them() -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from ...fleet import Overlay
 from . import weave, wireguard
-from .part import Order, Part
+from .part import Order, Part, Port
 from .peers import Peers
 
-__all__ = ["Order", "Part", "Peers", "order", "part"]
+__all__ = ["Order", "Part", "Peers", "Port", "order", "part", "ports"]
 
 _KINDS = {"weave": weave.part, "wireguard": wireguard.part}
 
@@ -20,6 +20,15 @@ def part(overlay: Overlay, host: str, peers: Peers, starts: tuple[str, ...]) -> 
     """The files and units that bring the overlay up on one host; `starts` are the units that run on it."""
     kind = _KINDS.get(overlay.kind)
     return Part() if kind is None or host not in peers else kind(overlay, peers[host], peers, starts)
+
+
+def ports(overlay: Overlay, number: int) -> tuple[Port, ...]:
+    """Where other sites reach a cluster's n-th host (from 0), at the cluster's reserved address."""
+    if overlay.kind == "weave":
+        return weave.PORTS if number == 0 else ()  # they ask the first one to be let in; the mesh does the rest
+    if overlay.kind == "wireguard":
+        return (Port("wireguard", "Udp", wireguard.PORT + number),)
+    return ()
 
 
 def order(overlay: Overlay) -> Order:

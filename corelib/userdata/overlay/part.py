@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,14 @@ class Part:
     units: tuple[dict[str, Any], ...] = ()
     secret: str = ""
     unknown: tuple[str, ...] = ()
+
+
+class Port(NamedTuple):
+    """A port of a host that is open to the other sites; `protocol` as Azure writes it."""
+
+    name: str
+    protocol: str
+    port: int
 
 
 @dataclass(frozen=True, slots=True)

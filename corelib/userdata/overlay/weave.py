@@ -11,12 +11,14 @@ from typing import Any
 
 from ...fleet import Install, Overlay
 from ..cloudconfig import Quoted
-from .part import Part
+from .part import Part, Port
 from .peers import Peers, Site, unknown
 
 UNIT = "weave.service"
 PASSWORD = "/etc/weave.password.env"  # noqa: S105 - where it is, not what it is: WEAVE_PASSWORD=…
 _SLICE = 24  # each host's docker has 254 addresses
+# Weave Net's own: control, and data by either of its ways
+PORTS = (Port("weave-control", "Tcp", 6783), Port("weave-sleeve", "Udp", 6783), Port("weave-data", "Udp", 6784))
 BRIDGE = "weave-create-bridge.service"
 
 

@@ -25,9 +25,12 @@ faults: $(READY)
 # JupyterLab asks elsewhere for news and newer versions of itself; nothing of a lab leaves this machine.
 SILENT := --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
 
+# From the project's root, so that the records can be looked at as well; as root Jupyter wants to be told that it may.
+JUPYTER := $(BIN)/jupyter lab $(SILENT) --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/runbooks
+
 lab: $(READY)
 	$(BIN)/runbooks lab start
-	$(BIN)/jupyter lab $(SILENT) runbooks; $(BIN)/runbooks lab stop
+	$(JUPYTER) $(if $(filter 0,$(shell id -u)),--allow-root); $(BIN)/runbooks lab stop
 
 check: $(READY)
 	$(BIN)/ruff check .

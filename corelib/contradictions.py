@@ -5,9 +5,10 @@ Every rule is a pure generator over the fleet; `where` turns a place in the para
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network
 from itertools import combinations
+from typing import Any
 
 from .fleet import CLIENT_PORT, LEGACY_CLIENT_PORT, LEGACY_PEER_PORT, PEER_PORT, Fleet, quorum
 from .report import Finding
@@ -51,6 +52,25 @@ def _unique(fleet: Fleet, where: Where) -> Iterator[Finding]:
     for key in ("server", "disk"):
         places = [(getattr(d, key), ("fleet", "dedicated", n, key)) for n, d in enumerate(fleet.dedicated)]
         yield from _twice(f"dedicated {key}", places, where)
+
+
+def repeated(body: Mapping[str, Any], where: Where) -> Iterator[Finding]:
+    """Names and addresses that are used twice, in parameters that are no fleet yet because something else is wrong."""
+    places: dict[str, list[tuple[Hashable, Location]]] = {"name": [], "address": []}
+    for c, cluster in enumerate(_dicts(body.get("clusters"))):
+        for h, host in enumerate(_dicts(cluster.get("hosts"))):
+            for key, found in places.items():
+                found.append((host.get(key), ("fleet", "clusters", c, "hosts", h, key)))
+    for d, dedicated in enumerate(_dicts(body.get("dedicated"))):
+        for key, found in places.items():
+            found.append((dedicated.get(key), ("fleet", "dedicated", d, key)))
+    for key, what in (("name", "host name"), ("address", "address")):
+        yield from _twice(what, [(value, at) for value, at in places[key] if isinstance(value, str)], where)
+
+
+def _dicts(items: Any) -> list[Mapping[str, Any]]:
+    """The items of what should be a list of mappings, each in its place."""
+    return [item if isinstance(item, dict) else {} for item in items] if isinstance(items, list) else []
 
 
 def _host_places(fleet: Fleet, key: str) -> list[tuple[Hashable, Location]]:

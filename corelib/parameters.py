@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from . import tree
-from .contradictions import contradictions
+from .contradictions import contradictions, repeated
 from .errors import BadInput
 from .fleet import Counted, Fleet, PlainSecret, Value
 from .report import Finding, Report
@@ -139,6 +139,7 @@ def _validate(data: Any, document: _Document) -> Fleet:
     except ValidationError as problem:
         # The environment stands beside the fleet in the file and inside it in the model.
         document.findings += [_finding(e, document) for e in problem.errors(include_url=False) if not _echo(e)]
+        document.findings += repeated(data["fleet"], document.where)
         document.refuse()
         raise
 

@@ -267,3 +267,18 @@ def test_reboots_that_take_the_quorum_down_or_never_come_are_told(updates: str, 
         found = [str(one) for one in parameters.load(text, "p.yaml").report if one.severity == severity]
     line = line_of(text, "updates:")
     assert any(message in one and f"p.yaml:{line}" in one for one in found), found
+
+
+def test_what_is_used_twice_is_told_beside_what_is_wrong_by_itself() -> None:
+    text = PRD.replace("heartbeat_ms: 500", "hartbeat_ms: 500").replace(
+        "- {name: azure-prd-02, address: 10.1.0.2}", "- {name: azure-prd-01, address: 10.1.0.1}"
+    )
+    with pytest.raises(ParametersError) as caught:
+        parameters.load(text, "p.yaml")
+    said = str(caught.value)
+    for words in (
+        "unknown key 'hartbeat_ms'",
+        "host name azure-prd-01 is used twice",
+        "address 10.1.0.1 is used twice",
+    ):
+        assert words in said

@@ -162,7 +162,9 @@ def _all_silent(case: Case) -> str:
         "mute": "all accept connections and stay silent: no quorum has formed, or all hang; do not wipe any data",
         "not asked": "the time was up before anybody was asked: verify again with more time",
     }
-    return f"no member answers: {likeliest.get(common, f'on all of them, {common}: is this where etcd listens?')}"
+    asked = ", ".join(f"{m.name} at {m.address}" for m in case.expected)
+    why = likeliest.get(common, f"on all of them, {common}: is this where etcd listens?")
+    return f"no member answers: {why} (asked: {asked})"
 
 
 def _problems(rows: Sequence[Check]) -> str:

@@ -18,7 +18,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import IO, Any
 
-from ..errors import RunbookError
+from ..errors import BadInput, RunbookError
 from . import marks, places
 from .host import find_etcd
 from .site import ARM_PORT, CONTROL, MARK
@@ -132,9 +132,9 @@ def _checked(network: IPv4Network | str) -> IPv4Network:
     try:
         at = IPv4Network(network)
     except ValueError as problem:
-        raise LabError(f"using a lab on {network}", str(problem), "name a /24 in 127.0.0.0/8") from None
+        raise BadInput(f"using a lab on {network}", str(problem), "name a /24 in 127.0.0.0/8") from None
     if at.prefixlen != 24 or not at.subnet_of(_LOOPBACK):
-        raise LabError(f"using a lab on {network}", "a lab lives on loopback only", "name a /24 in 127.0.0.0/8")
+        raise BadInput(f"using a lab on {network}", "a lab lives on loopback only", "name a /24 in 127.0.0.0/8")
     return at
 
 

@@ -8,6 +8,7 @@ stay visible.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -229,4 +230,13 @@ def _ending(code: int | None, log: Path) -> str:
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     fatal = next((line for line in reversed(lines) if '"fatal"' in line or '"panic"' in line or "panic:" in line), "")
     how = f"ended by signal {-code}" if code < 0 else f"exited with {code}"
-    return f"{how}: {fatal}" if fatal else how
+    return f"{how}: {_words(fatal)}" if fatal else how
+
+
+def _words(line: str) -> str:
+    """What etcd says in a line of its log; of a line that is no JSON, all of it."""
+    try:
+        entry = json.loads(line)
+        return ": ".join(str(entry[key]) for key in ("msg", "error") if entry.get(key))
+    except (ValueError, AttributeError):
+        return line

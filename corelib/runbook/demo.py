@@ -47,6 +47,7 @@ def demo(at: Project, say: Say) -> int:
     assert fleet.lab is not None  # noqa: S101 - checked with the parameters
     network = str(fleet.lab.network)
     _no_other(at, network)
+    at.inventory(fleet.environment).unlink(missing_ok=True)  # what it remembers is of a lab that is gone
     begun = time.monotonic()
     done: list[Record] = []
     say(f"Starting a lab on {network}: stand-ins for Azure and Hetzner, on this machine only.")
@@ -94,4 +95,4 @@ def _conclude(done: list[Record], at: Project, seconds: float, say: Say) -> None
     for one in done:
         where = str(one.path).removeprefix(f"{at.root}/")
         say(f"  {one.outcome:18} {one.runbook:16} {where}/notebook.ipynb")
-    say("Look at them in JupyterLab (make lab), or list them: .venv/bin/runbooks records")
+    say("Each folder has a record.html for your browser; list them: .venv/bin/runbooks records")

@@ -10,7 +10,7 @@ from ..plan import Action, Plan, Progress, Step
 from .document import Code, Fold, Note, Page, Table, Tone, View
 
 _TONES: dict[Action, Tone] = {
-    "create": "good",
+    "create": "plain",
     "change": "warn",
     "replace": "bad",
     "destroy": "bad",
@@ -31,13 +31,13 @@ def plan(plan: Plan, approve: str = "") -> View:
     kept = len(plan.steps) - len(shown)
     target = ", ".join(f"{key} {value}" for key, value in plan.target.items())
     rows = [(s.action, s.target, s.what, _why(s), s.interrupts or "nothing") for s in shown]
-    table = Table(("action", "target", "what", "why", "interrupts"), rows, "", [_TONES[s.action] for s in shown])
+    table = Table(("action", "target", "what", "why", "interrupts"), rows, "", [_step_tone(s) for s in shown])
     contents = [Code(s.target, json.dumps(s.desired, indent=1, sort_keys=True)) for s in shown]
     return Page.of(
         Note(f"{plan.runbook} in {plan.environment}: {count(plan)}\nTarget: {target}", _tone(plan)),
         table if shown else None,
         Note(f"{kept} kept as they are") if kept else None,
-        Fold(f"the exact content of all {len(shown)} steps", Page(tuple(contents))) if contents else None,
+        Fold(f"the exact content of {_steps(len(shown))}", Page(tuple(contents))) if contents else None,
         Note(f"Digest: {plan.digest}") if plan.pending else None,
         *[Note(f"Destroys something, and needs its own consent: {text!r}", "bad") for text in plan.consents],
         Note(approve, "warn") if approve else None,
@@ -75,6 +75,20 @@ def _tone(plan: Plan) -> Tone:
     return "warn" if plan.pending else "good"
 
 
+def _step_tone(step: Step) -> Tone:
+    return "bad" if step.consent else _TONES[step.action]
+
+
+def _steps(count: int) -> str:
+    return f"all {count} steps" if count > 1 else "the step"
+
+
 def _why(step: Step) -> str:
-    changes = [f"{change.name}: {change.old!r} → {change.new!r}" for change in step.changes]
-    return "\n".join([step.why, *changes])
+    """The reason, and property by property what changes of something that is there."""
+    if step.action == "create":
+        return step.why
+    return "; ".join([step.why, *(f"{one.name}: {_value(one.old)} → {_value(one.new)}" for one in step.changes)])
+
+
+def _value(value: object) -> str:
+    return "nothing" if value is None else value if isinstance(value, str) else json.dumps(value, default=str)

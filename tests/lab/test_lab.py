@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from corelib import lab
+from corelib.errors import BadInput
 from corelib.lab import LabError, client, marks, places
 from corelib.lab.host import Fleet
 from corelib.lab.site import MARK, Machine, Site
@@ -119,7 +120,7 @@ def test_a_taken_port_is_one_sentence_and_leaves_nothing(root: Path) -> None:
 
 @pytest.mark.parametrize("network", ["10.0.0.0/24", "127.0.0.0/8", "127.0.31.0/25", "nonsense", "0.0.0.0/24"])
 def test_only_loopback_is_used(root: Path, network: str) -> None:
-    with pytest.raises(LabError, match=r"name a /24 in 127\.0\.0\.0/8"):
+    with pytest.raises(BadInput, match=r"name a /24 in 127\.0\.0\.0/8"):
         lab.start(root, network)
     assert not (root / ".lab").exists()
 

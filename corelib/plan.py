@@ -49,6 +49,7 @@ class Step:
     after: tuple[str, ...] = ()
     changes: tuple[Change, ...] = ()
     desired: Mapping[str, Any] = field(default_factory=dict)
+    told: bool = False  # to be shown although it is kept
 
     @property
     def digest(self) -> str:

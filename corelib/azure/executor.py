@@ -18,6 +18,7 @@ from azure.core.polling import LROPoller
 from ..errors import RunbookError, TimedOut
 from ..plan import Plan, Progress, Step, Watch
 from .client import Cloud, told
+from .plan import POWER
 from .resource import Kind, Resource
 
 DEADLINE = 1800.0  # seconds for one resource; a machine's provisioning is given up by Azure itself before that
@@ -104,6 +105,11 @@ def _one(cloud: Cloud, resource: Resource, step: Step, watch: Watch, deadline: f
             poller = _PUTS[resource.kind](cloud, resource, body, seen)
             if poller is not None:
                 _wait(poller, resource.target, watch, deadline)
+            if any(change.name == POWER for change in step.changes):
+                started = cloud.compute.virtual_machines.begin_start(
+                    resource.group, resource.name, raw_response_hook=seen
+                )
+                _wait(started, resource.target, watch, deadline)
     except RunbookError as problem:
         watch(Progress(resource.target, "failed", problem.found, {"requests": requests}))
         raise
@@ -124,8 +130,9 @@ def _wait(poller: LROPoller[Any], target: str, watch: Watch, deadline: float) ->
 
 
 def _body(resource: Resource, step: Step) -> Mapping[str, Any]:
-    """What is sent: custom data only to a machine that is new, as a machine's can never be changed."""
-    body: dict[str, Any] = dict(resource.body)
+    """What is sent: with the tags of the plan, which keep those of others; custom data only to a machine that is new,
+    as a machine's can never be changed."""
+    body: dict[str, Any] = {**resource.body, "tags": step.desired["body"]["tags"]}
     if resource.kind == "machine" and step.action == "change":
         profile = {k: v for k, v in body["properties"]["osProfile"].items() if k != "customData"}
         body["properties"] = {**body["properties"], "osProfile": profile}

@@ -1,28 +1,33 @@
-"""Desired and observed resources → a plan. Pure.
-
-Only what we set is compared: what Azure adds by itself is not a difference. A machine's custom data can be neither
-read nor changed; its digest is in a tag of the machine.
-"""
+"""Desired and observed resources → a plan. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+import base64
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
+from .. import userdata
 from ..fleet import Fleet
 from ..plan import Change, Plan, Step
-from .resource import DEPLOYMENT, ENVIRONMENT, SPECIFICATION, USER_DATA, Resource
+from .compare import compared, kept_tags
+from .resource import DEPLOYMENT, ENVIRONMENT, USER_DATA, Resource
 
 CUSTOM_DATA_LIMIT = 65_535  # bytes before base64 (Azure: osProfile.customData)
+POWER = "power state"  # a change that is no property: a machine is started
 _IN_PLACE = {"group", "security-group", "network", "address", "load-balancer", "interface", "availability-set"}
+_UNDER_WAY = ("Creating", "Updating")
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What is there: the body of every desired target that exists, as Azure answers it."""
+    """What is there: the body of every desired target that exists, as Azure answers it; the power state of machines;
+    and the targets that are this environment's by their tags, and not desired (any more)."""
 
     bodies: Mapping[str, Mapping[str, Any]]
+    power: Mapping[str, str] = field(default_factory=dict)  # running, stopped, deallocated, …
+    strays: tuple[str, ...] = ()
 
 
 def plan(
@@ -32,106 +37,91 @@ def plan(
     code: str,
     endpoint: str,
     refused: tuple[Step, ...] = (),
+    *,
+    deployed: Mapping[str, str] = MappingProxyType({}),
 ) -> Plan:
-    """The steps from what was observed to what is desired, in their order; only the refused ones, if there are any."""
+    """The steps from what was observed to what is desired, in their order; only the refused ones, if there are any.
+
+    `deployed` are user-data documents that machines were given once, by their SHA-256, as far as they are known.
+    """
     assert fleet.azure is not None  # noqa: S101 - clusters without it are refused with the parameters
     target = {"endpoint": endpoint, "tenant": fleet.azure.tenant, "subscription": fleet.azure.subscription}
-    steps = (_step(resource, observed.bodies.get(resource.target), fleet.environment) for resource in desired)
+    steps = [_step(one, observed, fleet.environment, deployed) for one in desired]
+    steps += [_stray(one) for one in observed.strays]
     return Plan("deploy-azure", fleet.environment, target, code, refused or tuple(steps))
 
 
-def _step(resource: Resource, body: Mapping[str, Any] | None, environment: str) -> Step:
+def _step(resource: Resource, observed: Observed, environment: str, deployed: Mapping[str, str]) -> Step:
     what = _what(resource)
     step = Step(resource.target, "create", what, "it is not there", after=resource.after, desired=_content(resource))
-    size = _custom_data_size(resource)
+    size = len(_custom_data(resource))
     if size > CUSTOM_DATA_LIMIT:
         why = f"its user-data has {size} bytes, and Azure takes at most {CUSTOM_DATA_LIMIT}"
         return replace(step, action="blocked", why=why)
-    return step if body is None else _against(step, resource, body, environment)
-
-
-def _against(step: Step, resource: Resource, body: Mapping[str, Any], environment: str) -> Step:
-    """The step for a resource that exists."""
+    body = observed.bodies.get(resource.target)
+    if body is None:
+        return step
     tags = body.get("tags") or {}
     if (tags.get(ENVIRONMENT), tags.get(DEPLOYMENT)) != (environment, resource.body["tags"][DEPLOYMENT]):
         why = "something of this name exists and is not ours (its tags do not say so): rename it, or the cluster"
         return replace(step, action="blocked", why=why)
+    changes = (*compared(resource, body), *_switched_off(observed.power.get(resource.target, "")))
+    return _against(replace(step, changes=changes), resource, body, deployed)
+
+
+def _against(step: Step, resource: Resource, body: Mapping[str, Any], deployed: Mapping[str, str]) -> Step:
+    """The step for a resource of ours that exists, and differs in `step.changes`."""
     state = body.get("properties", {}).get("provisioningState", "Succeeded")
-    if state == "Succeeded":
-        return _compared(step, resource, body)
-    if state in ("Creating", "Updating") or resource.kind in _IN_PLACE:
-        return replace(step, why=f"it was begun and is {state}")
-    return replace(step, action="blocked", why=f"it is {state}: look at it in the portal, delete it, then plan again")
-
-
-def _compared(step: Step, resource: Resource, body: Mapping[str, Any]) -> Step:
-    """The step for a resource of ours that is in order."""
-    changes = tuple(differences(_comparable(resource), body))
-    if not changes:
+    if state == "Deleting":
+        return replace(step, action="blocked", why="it is being deleted: plan again when it is gone")
+    if state in _UNDER_WAY or (state != "Succeeded" and resource.kind in _IN_PLACE):
+        return replace(step, why=f"it was begun and is {state}", changes=())
+    if any(change.name == f"tags.{USER_DATA}" for change in step.changes):
+        return _other_user_data(step, resource, body["tags"].get(USER_DATA, ""), deployed)
+    if resource.kind not in _IN_PLACE and not all(_takes(change) for change in step.changes):
+        return replace(step, action="blocked", why="it differs in what cannot be changed in place yet")
+    if not step.changes and state == "Succeeded":
         return replace(step, action="keep", why="it is as desired")
-    if f"tags.{USER_DATA}" in {change.name for change in changes}:
-        why = "its user-data differs, which only a new machine can take; replacing one is not supported yet"
-        return replace(step, action="blocked", why=why, changes=changes, interrupts=f"etcd's member {resource.name}")
-    if resource.kind not in _IN_PLACE and any(not change.name.startswith("tags.") for change in changes):
-        return replace(step, action="blocked", why="it differs in what cannot be changed in place yet", changes=changes)
-    return replace(step, action="change", why="it differs", changes=changes)
+    why = "it differs" if state == "Succeeded" else f"its provisioning ended as {state}: it is put again"
+    return replace(step, action="change", why=why, desired=_content(resource, kept_tags(resource, body)))
 
 
-def differences(wanted: Any, found: Any, path: str = "") -> Iterator[Change]:
-    """Where `found` differs from `wanted`, by what is in `wanted` alone; lists of named things are compared by name."""
-    if isinstance(wanted, Mapping) and isinstance(found, Mapping):
-        for key, value in wanted.items():
-            yield from differences(value, found.get(key), f"{path}.{key}" if path else key)
-    elif isinstance(wanted, list) and isinstance(found, list):
-        yield from _list_differences(wanted, found, path)
-    elif not _same(wanted, found, path):
-        yield Change(path, found, wanted)
+def _takes(change: Change) -> bool:
+    """Whether a machine or a disk takes a change in place."""
+    return change.name == POWER or change.name.startswith("tags.")
 
 
-def _list_differences(wanted: list[Any], found: list[Any], path: str) -> Iterator[Change]:
-    if all(isinstance(item, Mapping) and "name" in item for item in [*wanted, *found]) and wanted:
-        by_name = {str(item["name"]).lower(): item for item in found}
-        for item in wanted:
-            yield from differences(item, by_name.pop(str(item["name"]).lower(), None), f"{path}[{item['name']}]")
-        for name, item in by_name.items():
-            yield Change(f"{path}[{name}]", item, None)
-    elif len(wanted) != len(found):
-        yield Change(path, found, wanted)
-    elif all(isinstance(item, Mapping) and set(item) == {"id"} for item in [*wanted, *found]):
-        old, new = (sorted(str(one["id"]).lower() for one in some) for some in (found, wanted))
-        if old != new:  # references have no order either
-            yield Change(f"{path}.id", old, new)
-    elif all(isinstance(item, str) for item in [*wanted, *found]):
-        if sorted(wanted) != sorted(found):  # sets: Azure keeps no order of prefixes and zones
-            yield Change(path, found, wanted)
-    else:
-        for number, (one, other) in enumerate(zip(wanted, found, strict=True)):
-            yield from differences(one, other, f"{path}[{number}]")
+def _switched_off(power: str) -> tuple[Change, ...]:
+    """Somebody has stopped a machine that is to run; one that starts or is just made is on its way."""
+    return (Change(POWER, power, "running"),) if power in ("stopped", "deallocated") else ()
 
 
-def _same(wanted: Any, found: Any, path: str) -> bool:
-    """Equal, letters' case apart where Azure does not keep it: ids, and names of enumerations; never keys and tags."""
-    kept = path.startswith("tags.") or path.endswith((".keyData", ".path", ".computerName", ".adminUsername"))
-    if not kept and isinstance(wanted, str) and isinstance(found, str):
-        return wanted.lower() == found.lower()
-    return bool(wanted == found)
+def _other_user_data(step: Step, resource: Resource, old: str, deployed: Mapping[str, str]) -> Step:
+    """A machine whose user-data is not the desired one: harmless if only a member that starts without data reads it."""
+    interrupts = f"etcd's member {resource.name}"
+    if old in deployed:
+        found = userdata.differences(deployed[old], _custom_data(resource).decode(errors="replace"))
+        if all(one.matters == "bootstrap" for one in found):
+            told = "; ".join(map(str, found)) or "the layout only"
+            return replace(step, action="keep", why=f"stale, and harmless: {told}", told=True)
+        changes = tuple(Change(one.where, one.old, one.new) for one in found)
+        step = replace(step, changes=changes)
+    why = "its user-data differs, which only a new machine can take; replacing one is not supported yet"
+    return replace(step, action="blocked", why=why, interrupts=interrupts)
 
 
-def _comparable(resource: Resource) -> dict[str, Any]:
-    """The body without what Azure never returns, and without our own digest of it, which says nothing new."""
-    body = resource.public
-    body["tags"].pop(SPECIFICATION)
-    body.get("properties", {}).get("osProfile", {}).pop("customData", None)
-    return body
+def _stray(target: str) -> Step:
+    why = "ours, and not in the parameters any more: it stays, and goes on costing; deploy-azure removes nothing yet"
+    return Step(target, "keep", "no longer desired", why, told=True)
 
 
-def _content(resource: Resource) -> dict[str, Any]:
-    return {"kind": resource.kind, "group": resource.group, "name": resource.name, "body": resource.public}
+def _content(resource: Resource, tags: Mapping[str, str] | None = None) -> dict[str, Any]:
+    body = resource.public if tags is None else {**resource.public, "tags": dict(tags)}
+    return {"kind": resource.kind, "group": resource.group, "name": resource.name, "body": body}
 
 
-def _custom_data_size(resource: Resource) -> int:
-    encoded = resource.body.get("properties", {}).get("osProfile", {}).get("customData", "")
-    return len(str(encoded)) // 4 * 3 - str(encoded).count("=")
+def _custom_data(resource: Resource) -> bytes:
+    return base64.b64decode(resource.body.get("properties", {}).get("osProfile", {}).get("customData", ""))
 
 
 def _what(resource: Resource) -> str:

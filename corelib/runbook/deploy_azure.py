@@ -15,6 +15,7 @@ from ..plan import Plan
 from ..record.origin import code_version
 from ..views import Table, View
 from .changing import Changing
+from .deployed import Deployed
 from .inventory import Inventory
 from .targets import ARM
 from .watcher import Watcher
@@ -40,14 +41,17 @@ class DeployAzure(Changing):
         ready = {h.name: rendered[h.name].content for h in fleet.hosts if h.name not in self._drafts}
         self._desired = desired.resources(fleet, ready, known)
         endpoint = self.targets.azure()[0] or ARM
-        return planning.plan(fleet, self._desired, observed, code_version(), endpoint, refused)
+        deployed = self._deployed.known(observed)
+        return planning.plan(fleet, self._desired, observed, code_version(), endpoint, refused, deployed=deployed)
 
     def _observe(self) -> planning.Observed:
         """What is there of all that shall be; for that, nothing has to be known of any user-data."""
         fleet = self.loaded.fleet
-        return observe.observe(self._cloud, desired.resources(fleet, {host.name: b"" for host in fleet.hosts}))
+        every = desired.resources(fleet, {host.name: b"" for host in fleet.hosts})
+        return observe.observe(self._cloud, every, fleet.environment)
 
     def _carry_out(self, plan: Plan, watch: Watcher) -> Mapping[str, Any]:
+        self._deployed.keep(one.body for one in self._desired if one.kind == "machine")
         executor.apply(plan, self._desired, self._cloud, watch)
         found = inventory.inventory(self.loaded.fleet, self._observe())
         self._inventory.write("azure", found)
@@ -66,6 +70,10 @@ class DeployAzure(Changing):
             for name, h in hosts.items()
         ]
         return Table(("host", "overlay", "SSH", "VM id"), rows, "Hosts") if rows else None
+
+    @property
+    def _deployed(self) -> Deployed:
+        return Deployed(self.project.state(self.loaded.fleet.environment) / "deployed")
 
     @property
     def _inventory(self) -> Inventory:

@@ -27,17 +27,18 @@ _PHASES: dict[str, tuple[str, Tone]] = {
 
 def plan(plan: Plan, approve: str = "") -> View:
     """What would be done, in the plan's order, its digest, and (in `approve`) how to approve it."""
-    shown = [step for step in plan.steps if step.action != "keep"]
+    shown = [step for step in plan.steps if step.action != "keep" or step.told]
     kept = len(plan.steps) - len(shown)
     target = ", ".join(f"{key} {value}" for key, value in plan.target.items())
     rows = [(s.action, s.target, s.what, _why(s), s.interrupts or "nothing") for s in shown]
     table = Table(("action", "target", "what", "why", "interrupts"), rows, "", [_step_tone(s) for s in shown])
-    contents = [Code(s.target, json.dumps(s.desired, indent=1, sort_keys=True)) for s in shown]
+    exact = [step for step in shown if step.action != "keep"]
+    contents = [Code(s.target, json.dumps(s.desired, indent=1, sort_keys=True)) for s in exact]
     return Page.of(
         Note(f"{plan.runbook} in {plan.environment}: {count(plan)}\nTarget: {target}", _tone(plan)),
         table if shown else None,
         Note(f"{kept} kept as they are") if kept else None,
-        Fold(f"the exact content of {_steps(len(shown))}", Page(tuple(contents))) if contents else None,
+        Fold(f"the exact content of {_steps(len(exact))}", Page(tuple(contents))) if contents else None,
         Note(f"Digest: {plan.digest}") if plan.pending else None,
         *[Note(f"Destroys something, and needs its own consent: {text!r}", "bad") for text in plan.consents],
         Note(approve, "warn") if approve else None,

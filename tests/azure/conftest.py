@@ -42,7 +42,7 @@ class Deployment:
     resources: tuple[Resource, ...]
 
     def observe(self) -> Observed:
-        return observe.observe(self.cloud, self.resources)
+        return observe.observe(self.cloud, self.resources, self.fleet.environment)
 
     def plan(self) -> Plan:
         return planning.plan(self.fleet, self.resources, self.observe(), "c1", self.endpoint)

@@ -96,6 +96,58 @@ def test_what_drifted_is_set_right(lab: Lab, deploy: Deploy) -> None:
     assert at.plan().empty
 
 
+def test_what_was_opened_or_switched_off_by_hand_is_set_right(lab: Lab, deploy: Deploy) -> None:
+    at = deploy(lab)
+    executor.apply(at.plan(), at.resources, at.cloud, Watching())
+    balancers = at.cloud.network.load_balancers
+    body = balancers.get("azure-lab-a", "azure-lab-a-lb").as_dict()
+    front = {"id": body["properties"]["frontendIPConfigurations"][0]["id"]}
+    pool = {"id": body["properties"]["backendAddressPools"][0]["id"]}
+    rule = {"frontendIPConfiguration": front, "backendAddressPool": pool, "protocol": "Tcp",
+            "frontendPort": 2379, "backendPort": 2379, "disableOutboundSnat": True}  # fmt: skip
+    body["properties"]["loadBalancingRules"] = [{"name": "etcd", "properties": rule}]
+    body["tags"]["cost-center"] = "42"
+    balancers.begin_create_or_update("azure-lab-a", "azure-lab-a-lb", body).result()
+    at.cloud.compute.virtual_machines.begin_deallocate("azure-lab-b", "azure-lab-04").result()
+    assert {(step.action, step.target) for step in at.plan().pending} == {
+        ("change", "azure-lab-a/load-balancer/azure-lab-a-lb"),
+        ("change", "azure-lab-b/machine/azure-lab-04"),
+    }
+    executor.apply(at.plan(), at.resources, at.cloud, Watching())
+    assert at.plan().empty
+    now = balancers.get("azure-lab-a", "azure-lab-a-lb").as_dict()
+    assert not now["properties"].get("loadBalancingRules")
+    assert now["tags"]["cost-center"] == "42", "what somebody else has tagged keeps its tag"
+
+
+def test_a_machine_whose_creation_failed_is_ours_and_is_put_again(lab: Lab, deploy: Deploy) -> None:
+    at = deploy(lab)
+    plan = at.plan()
+    lab.faults["azure-lab-02"] = Failure(409, "AllocationFailed", "There is no room in this zone.")
+    with pytest.raises(ApplyFailed, match="AllocationFailed"):
+        executor.apply(plan, at.resources, at.cloud, Watching())
+    left = at.plan()
+    (step,) = left.pending
+    assert (step.target, step.action) == ("azure-lab-a/machine/azure-lab-02", "change")
+    assert "Failed" in step.why
+    permit(left, approve(plan, NOW, "op@host"), NOW)
+    executor.apply(left, at.resources, at.cloud, Watching())
+    assert at.plan().empty
+
+
+def test_a_host_that_left_the_parameters_is_told_and_left_alone(lab: Lab, deploy: Deploy) -> None:
+    at = deploy(lab)
+    executor.apply(at.plan(), at.resources, at.cloud, Watching())
+    fewer = Deployment(at.fleet, at.cloud, at.endpoint, tuple(r for r in at.resources if "azure-lab-04" not in r.name))
+    told = {step.target for step in fewer.plan().steps if step.told}
+    assert told == {
+        "azure-lab-b/disk/azure-lab-04-etcd",
+        "azure-lab-b/interface/azure-lab-04-nic",
+        "azure-lab-b/machine/azure-lab-04",
+    }
+    assert fewer.plan().empty
+
+
 def test_machines_are_made_at_the_same_time(slow: Lab, deploy: Deploy) -> None:
     at, watch = deploy(slow), Watching()
     executor.apply(at.plan(), at.resources, at.cloud, watch)

@@ -11,6 +11,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from corelib import userdata
 from corelib.azure import desired
 from corelib.azure import plan as planning
 from corelib.azure.plan import Observed
@@ -70,10 +71,11 @@ def test_changed_user_data_is_blocked_and_says_why() -> None:
     assert "etcd's member azure-lab-02" in step.interrupts
 
 
-def test_a_failed_machine_is_blocked_and_one_under_way_is_begun_again_under_the_same_approval() -> None:
+def test_a_failed_machine_is_put_again_and_one_under_way_is_begun_again_under_the_same_approval() -> None:
     bodies, target = there(), "azure-lab-b/machine/azure-lab-04"
     bodies[target]["properties"]["provisioningState"] = "Failed"
-    assert changed(bodies) == {target: "blocked"}
+    assert changed(bodies) == {target: "change"}
+    permit(plan(bodies), approve(plan({}), NOW, "op@host"), NOW)
     bodies[target]["properties"]["provisioningState"] = "Creating"
     assert changed(bodies) == {target: "create"}
     permit(plan(bodies), approve(plan({}), NOW, "op@host"), NOW)
@@ -185,3 +187,71 @@ def test_prefixes_and_zones_have_no_order_and_tags_and_keys_have_their_case() ->
             key = machine["properties"]["osProfile"]["linuxConfiguration"]["ssh"]["publicKeys"][0]
             key["keyData"] = key["keyData"].swapcase()
         assert not plan(bodies).empty, path
+
+
+def test_what_somebody_opened_by_hand_is_a_difference() -> None:
+    bodies = there()
+    interface = bodies["azure-lab-a/interface/azure-lab-01-nic"]["properties"]["ipConfigurations"][0]
+    interface["properties"]["publicIPAddress"] = {"id": "/subscriptions/x/by-hand"}
+    balancer = bodies["azure-lab-a/load-balancer/azure-lab-a-lb"]["properties"]
+    balancer["loadBalancingRules"] = [{"name": "etcd", "properties": {"frontendPort": 2379}}]
+    network = bodies["azure-lab-b/network/azure-lab-b-net"]["properties"]
+    network["virtualNetworkPeerings"] = [{"name": "p", "properties": {"remoteVirtualNetwork": {"id": "/other"}}}]
+    named = {change.name for step in plan(bodies).steps for change in step.changes}
+    assert named == {
+        "properties.ipConfigurations[primary].properties.publicIPAddress",
+        "properties.loadBalancingRules[etcd]",
+        "properties.virtualNetworkPeerings[p]",
+    }
+    assert set(changed(bodies).values()) == {"change"}
+
+
+def test_a_machine_that_was_switched_off_is_started() -> None:
+    target = "azure-lab-a/machine/azure-lab-01"
+    for power, action in (("deallocated", "change"), ("stopped", "change"), ("running", "keep"), ("starting", "keep")):
+        made = planning.plan(FLEET, DESIRED, Observed(there(), {target: power}), "c1", "https://arm")
+        assert {step.action for step in made.steps if step.target == target} == {action}
+
+
+def test_what_others_have_tagged_keeps_its_tags() -> None:
+    bodies, target = there(), "azure-lab-a/security-group/azure-lab-a-nsg"
+    bodies[target]["tags"]["cost-center"] = "42"
+    assert plan(bodies).empty, "a tag of somebody else's is no difference"
+    bodies[target]["properties"]["securityRules"] = []
+    (step,) = plan(bodies).pending
+    assert step.desired["body"]["tags"]["cost-center"] == "42"
+    unseen = there()
+    unseen[target]["properties"]["securityRules"] = []
+    assert plan(unseen).digest != plan(bodies).digest, "what is sent is what is approved"
+
+
+def test_what_is_ours_and_no_longer_desired_is_told_and_left_alone() -> None:
+    made = planning.plan(
+        FLEET, DESIRED, Observed(there(), strays=("azure-lab-a/machine/azure-lab-09",)), "c1", "https://arm"
+    )
+    (stray,) = [step for step in made.steps if step.told]
+    assert (stray.target, stray.action) == ("azure-lab-a/machine/azure-lab-09", "keep")
+    assert "goes on costing" in stray.why
+    assert made.empty
+
+
+def test_user_data_that_differs_for_new_members_only_is_stale_and_harmless() -> None:
+    old = userdata.render(FLEET)
+    joined = FLEET.model_copy(update={"etcd": FLEET.etcd.model_copy(update={"token": "another"})})
+    new = {name: one.content for name, one in userdata.render(joined).items()}
+    bodies = there(desired.resources(FLEET, {name: one.content for name, one in old.items()}))
+    deployed = {one.sha256: one.text for one in old.values()}
+    wanted = desired.resources(FLEET, new)
+    made = plan(bodies, wanted, deployed=deployed)
+    assert made.empty
+    told = [step for step in made.steps if step.told]
+    assert [step.target.split("/")[1] for step in told] == ["machine"] * 4
+    assert "stale, and harmless: file /etc/etcd-member.env, ETCD_INITIAL_CLUSTER_TOKEN" in told[0].why
+    assert {step.action for step in plan(bodies, wanted).steps if "/machine/" in step.target} == {"blocked"}
+
+    slower = FLEET.model_copy(update={"etcd": FLEET.etcd.model_copy(update={"heartbeat_ms": 400})})
+    wanted = desired.resources(FLEET, {name: one.content for name, one in userdata.render(slower).items()})
+    blocked = plan(bodies, wanted, deployed=deployed).blocked
+    assert len(blocked) == 4
+    named = [(change.name, change.old, change.new) for change in blocked[0].changes]
+    assert named == [("file /etc/etcd-member.env, ETCD_HEARTBEAT_INTERVAL", "500", "400")]

@@ -74,7 +74,9 @@ def list_all(cloud: Cloud, request: Request, subscription: str, group: str | Non
     if group is not None:
         cloud.store.group(subscription, group)
     found = (r for r in cloud.store.resources(subscription, group) if _is(kind, r))
-    return page(cloud.url, request, [render(cloud, kind, resource) for resource in found])
+    # Compute API, Virtual Machines - List All: what the machines of a subscription do now is shown on request.
+    shown = "instanceView" if request.query.get("statusonly", "").lower() == "true" else ""
+    return page(cloud.url, request, [render(cloud, kind, resource, shown) for resource in found])
 
 
 def put(cloud: Cloud, request: Request, target: ResourceId) -> Reply:

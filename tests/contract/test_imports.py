@@ -15,10 +15,11 @@ PURE_FILES = {
     *("azure.desired", "azure.plan", "hetzner.plan"),
     *("etcd.identity", "etcd.judge", "etcd.intended", "etcd.facts", "etcd.commands"),
 }
-CLIENTS = PURE | {"azure", "hetzner", "etcd"}
+CLIENTS = PURE | {"azure", "hetzner", "etcd", "ssh"}
 ALLOWED = {
     **dict.fromkeys(PURE, PURE),
     "project": {"errors"},
+    "ssh": {"errors"},
     "references": {"errors"},
     "azure": CLIENTS,
     "hetzner": CLIENTS,

@@ -17,7 +17,8 @@ _PIECE = 1 << 16
 async def connect(connection: Any, host: str, port: int, pumps: set[asyncio.Task[None]]) -> socket.socket:
     """A socket whose other end is a direct-tcpip channel to `host`:`port` (RFC 4254, section 7.2).
 
-    What passes the bytes on is kept in `pumps` as long as it runs, for whoever ends the connection. Raises OSError, of the kinds that `socket.connect` has on the machine itself. Backpressure holds all the way:
+    What passes the bytes on is kept in `pumps` as long as it runs, for whoever ends the connection. Raises OSError,
+    of the kinds that `socket.connect` has on the machine itself. Backpressure holds all the way:
     what nobody reads here is not read there either.
     """
     try:

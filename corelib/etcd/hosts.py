@@ -65,8 +65,8 @@ def _unreached(case: Case, member: Member, reply: Reply[HostFacts]) -> Iterator[
     if reply.outcome == "another host key":
         problem = f"the host of {name} answers with another host key than the pinned one: {reply.detail}"
         remedy = (
-            "nothing was sent to it; find out whether the machine was replaced outside of the runbooks or someone is in "
-            "between, do not accept the key and wipe nothing; if it was replaced, run deploy-azure, which notes its new id"
+            "nothing was sent to it; find out whether the machine was replaced outside of the runbooks, or someone is "
+            "in between; do not accept the key, wipe nothing; was it replaced, run deploy-azure, which notes its new id"
         )
         yield Check(name, "host", expected, found, "failed", problem, remedy)
     elif strict:
@@ -133,7 +133,7 @@ def _space(case: Case, member: Member, facts: HostFacts, on: OnHost) -> Check:
         return Check(member.name, "space", expected, found, "passed")
     problem = f"the disk of {member.name} has {found}: etcd ends when it is full, on whatever it writes next"
     remedy = (
-        f"find what fills it (sudo du -xh {on.data_dir}), or make the disk larger; delete nothing in {on.data_dir}, and "
+        f"find what fills it (sudo du -xh {on.data_dir}), or make the disk larger; delete nothing there, and "
         "defragment only where a copy of the data has room"
     )
     return Check(member.name, "space", expected, found, "failed", problem, remedy)

@@ -116,7 +116,7 @@ class Metrics:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What systemd says of etcd's unit: its states, how it last ended (`result`, exit `code`), how often it restarted."""
+    """What systemd says of etcd's unit: its states, how it ended last (`result`, `code`), how often it restarted."""
 
     active: str
     sub: str

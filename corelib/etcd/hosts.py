@@ -63,7 +63,7 @@ def _unreached(case: Case, member: Member, reply: Reply[HostFacts]) -> Iterator[
     expected = "its host lets us in by SSH"
     found = f"{reply.outcome}: {reply.detail}" if reply.detail else reply.outcome
     if reply.outcome == "another host key":
-        problem = f"the host of {name} answers with another host key than the pinned one: {reply.detail}"
+        problem = f"{name} may not be itself: {reply.detail}"
         remedy = (
             "nothing was sent to it; find out whether the machine was replaced outside of the runbooks, or someone is "
             "in between; do not accept the key, wipe nothing; was it replaced, run deploy-azure, which notes its new id"
@@ -80,16 +80,16 @@ def _why(name: str, reply: Reply[HostFacts]) -> tuple[str, str]:
     leave = "leave etcd as it is, and wipe nothing"
     match reply.outcome:
         case "refused" | "unreachable":
-            problem = f"the host of {name} cannot be reached by SSH ({reply.detail}), {unknown}"
+            problem = f"{name} cannot be reached by SSH ({reply.detail}), {unknown}"
             remedy = f"check that the machine runs, and that ssh_from lets this machine's address in; {leave}"
         case "not let in":
-            problem = f"the host of {name} does not let us in ({reply.detail}), {unknown}"
+            problem = f"{name} does not let us in by SSH ({reply.detail}), {unknown}"
             remedy = f"compare azure.login_key with the ssh_keys that the host booted with; {leave}"
         case "failed":
-            problem = f"the host of {name} answers no question ({reply.detail})"
+            problem = f"{name} lets us in and answers no question about itself ({reply.detail})"
             remedy = f"log in and look at its load and its disks; {leave}"
         case _:
-            problem, remedy = f"the host of {name} was not asked", "verify again"
+            problem, remedy = f"{name} was not asked about itself", "verify again"
     return problem, remedy
 
 
@@ -104,7 +104,7 @@ def _process(member: Member, sample: Sample, facts: HostFacts, on: OnHost) -> Ch
     state = _state(facts.unit, on.unit)
     cause = explain(facts.fatal or "")
     why = f": {cause.why} ({facts.fatal})" if cause else f": {facts.fatal}" if facts.fatal else ""
-    problem = f"etcd does not run on {member.name}, {state}{why}"
+    problem = f"{member.name} runs no etcd, {state}{why}"
     remedy = cause.remedy if cause else f"read its journal and start {on.unit} there; do not wipe its data"
     return Check(member.name, "process", expected, state, "failed", problem, remedy)
 
@@ -131,7 +131,9 @@ def _space(case: Case, member: Member, facts: HostFacts, on: OnHost) -> Check:
     found = f"{_mb(facts.space.free)} of {_mb(facts.space.size)} free"
     if facts.space.free > least:
         return Check(member.name, "space", expected, found, "passed")
-    problem = f"the disk of {member.name} has {found}: etcd ends when it is full, on whatever it writes next"
+    problem = (
+        f"{member.name} has {found} on the disk of its data: etcd ends when it is full"
+    )
     remedy = (
         f"find what fills it (sudo du -xh {on.data_dir}), or make the disk larger; delete nothing there, and "
         "defragment only where a copy of the data has room"
@@ -148,7 +150,7 @@ def _data_disk(member: Member, facts: HostFacts, on: OnHost) -> Check | None:
     found = f"on {facts.mount.source}, mounted at {facts.mount.target} ({facts.mount.kind})"
     if facts.mount.target == on.data_dir:
         return Check(member.name, "data disk", expected, found, "passed")
-    problem = f"the data of {member.name} lie {found}, not on its data disk: they go when the machine goes"
+    problem = f"{member.name} keeps its data {found}, not on its data disk: they go when the machine goes"
     remedy = (
         f"look at the mount unit of {on.data_dir} (systemctl status {on.data_dir}); while the others hold the quorum, "
         "stop etcd there, keep a copy of its data, mount the disk, start etcd; one member at a time"
@@ -164,7 +166,7 @@ def _environment(member: Member, facts: HostFacts, on: OnHost) -> Check | None:
     if not wrong:
         return Check(member.name, "environment", expected, f"pid {facts.pid} has it", "passed")
     told = "; ".join(_difference(name, facts.environment, on.environment) for name in wrong)
-    problem = f"etcd on {member.name} runs with other settings than rendered: {told}"
+    problem = f"{member.name} runs etcd with other settings than rendered: {told}"
     remedy = (
         "correct its environment files and drop-in to the rendered ones and restart etcd there, one member at a time; "
         "do not wipe its data"
@@ -187,7 +189,7 @@ def _difference(name: str, found: Mapping[str, str], rendered: Mapping[str, str]
 
 def _missing(member: Member, check: str, expected: str, facts: HostFacts, field: str) -> Check:
     why = facts.missing.get(field, "it was not said")
-    problem = f"the host of {member.name} does not say its {check} ({why})"
+    problem = f"{member.name} does not tell the {check} of its etcd ({why})"
     return Check(member.name, check, expected, why, "not checked", problem, "log in and look; verify again")
 
 

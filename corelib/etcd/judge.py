@@ -176,7 +176,7 @@ def _problems(rows: Sequence[Check]) -> str:
     """One clause about all rows; what is the same about several members is said once."""
     texts = [row.problem or f"{row.check} of {row.member} was not checked" for row in rows]
     same = {text.replace(row.member, "", 1) for text, row in zip(texts, rows, strict=True)}
-    if len(same) == 1 < len(rows):
+    if len(same) == 1 < len(rows) and all(map(str.startswith, texts, [row.member for row in rows])):
         return f"each of {joined([row.member for row in rows])}{same.pop()}"
     if len(texts) > 3:
         texts = [*texts[:2], f"{len(texts) - 2} more"]

@@ -131,9 +131,7 @@ def _space(case: Case, member: Member, facts: HostFacts, on: OnHost) -> Check:
     found = f"{_mb(facts.space.free)} of {_mb(facts.space.size)} free"
     if facts.space.free > least:
         return Check(member.name, "space", expected, found, "passed")
-    problem = (
-        f"{member.name} has {found} on the disk of its data: etcd ends when it is full"
-    )
+    problem = f"{member.name} has {found} on the disk of its data: etcd ends when it is full"
     remedy = (
         f"find what fills it (sudo du -xh {on.data_dir}), or make the disk larger; delete nothing there, and "
         "defragment only where a copy of the data has room"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -53,7 +54,10 @@ class Login:
         try:
             await self.sshd.listen(*self.at, [asyncssh.generate_private_key("ssh-ed25519")])
         except OSError as problem:
-            self.problem = f"no SSH at {self.at[0]}:{self.at[1]}: {problem.strerror or problem}"
+            why = (
+                os.strerror(problem.errno) if problem.errno else str(problem)
+            )  # asyncio's own text repeats the address
+            self.problem = f"no SSH at {self.at[0]}:{self.at[1]}: {why}"
 
 
 def _keys(root: Path) -> tuple[str, ...]:

@@ -93,6 +93,9 @@ def _twice(what: str, places: Iterable[tuple[Hashable, Location]], where: Where)
 def _needed(fleet: Fleet, where: Where) -> Iterator[Finding]:
     if fleet.clusters and fleet.azure is None:
         yield Finding("error", where(("fleet", "clusters")), "clusters need fleet.azure (tenant, subscription)")
+    if fleet.access == "ssh" and fleet.clusters and fleet.azure is not None and fleet.azure.login_key is None:
+        found = "access ssh needs fleet.azure.login_key, the private half of one of ssh_keys"
+        yield Finding("error", where(("fleet", "azure")), found, "such as login_key: file:~/.ssh/id_ed25519")
     if fleet.dedicated and fleet.hetzner is None:
         yield Finding("error", where(("fleet", "dedicated")), "dedicated hosts need fleet.hetzner (user, password, …)")
     if fleet.target == "lab" and fleet.lab is None:

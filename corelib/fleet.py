@@ -218,11 +218,15 @@ class Etcd(Value):
 
 
 class Azure(Value):
-    """Where the Azure hosts live, and how to log in (`default`: azure-identity's own chain)."""
+    """Where the Azure hosts live, how to log in (`default`: azure-identity's own chain), and the operator's SSH key.
+
+    `login_key` is the private half of one of `ssh_keys`, by reference; hosts are logged in to as `core`.
+    """
 
     tenant: Guid
     subscription: Guid
     credential: Literal["default", "azure-cli", "managed-identity", "environment"] = "default"
+    login_key: Reference | None = None
 
 
 class Host(Value):

@@ -98,6 +98,14 @@ def test_each_mistake_is_named_with_its_line(old: str, new: str, line: str, word
         assert found[0].startswith(f"p.yaml:{number}: error: ")
 
 
+def test_members_that_are_reached_through_their_hosts_need_a_key_for_them() -> None:
+    text = PRD.replace("    login_key: file:~/.ssh/id_ed25519  #", "    #", 1)
+    (found,) = problems(text)
+    number = line_of(text, "  azure:")
+    assert found.startswith(f"p.yaml:{number}: error: access ssh needs fleet.azure.login_key")
+    parameters.load(text.replace("access: ssh", "access: direct"), "p.yaml")
+
+
 def test_all_problems_at_once_in_the_order_of_their_lines() -> None:
     text = (
         LAB.replace("target: lab", "target: lba")

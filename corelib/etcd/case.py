@@ -100,6 +100,11 @@ class Case:
         """The members of this cluster that reach a leader with a quorum."""
         return [m.name for m, s in self.pairs() if _is_ours(s.listing.value, self) and s.linearizable.value is not None]
 
+    def unasked(self) -> list[str]:
+        """The members that nobody asked, and of which therefore nothing is known."""
+        silent = (m.name for m, s in self.pairs() if s.version.outcome == "not asked")
+        return [name for name in silent if name not in self.absent()]
+
     def up(self) -> list[str]:
         """The members of this cluster whose client port answers."""
         return [m.name for m, s in self.pairs() if _is_ours(s.listing.value, self)]

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from .answers import Headers
 from .samples import Outcome, Reply
+from .way import NotReached, Way, direct, left
 
 T = TypeVar("T")
 Read = Callable[[Any, Headers], T]
@@ -39,7 +40,7 @@ class _Metered(socket.socket):
     received: int = 0
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
-        self.settimeout(_left(self.until))
+        self.settimeout(left(self.until))
         count = super().recv_into(buffer, nbytes, flags)
         self.received += count
         if self.received > LIMIT:
@@ -50,11 +51,13 @@ class _Metered(socket.socket):
 class Connection:
     """Asks one address and port; every call ends by its deadline with a typed outcome and never raises for a fault.
 
-    For one thread at a time. `until` is a time of `time.monotonic`.
+    For one thread at a time. `until` is a time of `time.monotonic`; `way` leads there, straight from here if none is
+    given.
     """
 
-    def __init__(self, address: str, port: int) -> None:
+    def __init__(self, address: str, port: int, way: Way | None = None) -> None:
         self._http = http.client.HTTPConnection(address, port)
+        self._way = way or direct(address)
         self._socket: _Metered | None = None
 
     def post(self, path: str, content: dict[str, Any], read: Read[T], until: float) -> Reply[T]:
@@ -98,22 +101,20 @@ class Connection:
         return replace(understood(kind, headers, body), ahead=_ahead(headers.get("date", "")))
 
     def _connect(self, until: float) -> Reply[Any] | None:
-        sock = _Metered(socket.AF_INET, socket.SOCK_STREAM)
         try:
-            sock.settimeout(_left(until))
-            sock.connect((self._http.host, self._http.port))
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock = self._way(self._http.port, until)
+        except NotReached as error:
+            return Reply("not asked", detail=str(error))
         except OSError as error:
-            sock.close()
             refused = isinstance(error, ConnectionRefusedError)
             return Reply("refused" if refused else "unreachable", detail=_words(error))
-        self._http.sock = self._socket = sock
+        self._http.sock = self._socket = _Metered(fileno=sock.detach())
         return None
 
     def _exchange(self, method: str, path: str, content: bytes | None, until: float) -> tuple[int, str, Headers, bytes]:
         assert self._socket is not None  # noqa: S101 - for the type checker: _connect has just set it
         self._socket.until, self._socket.received = until, 0
-        self._socket.settimeout(_left(until))
+        self._socket.settimeout(left(until))
         self._http.request(method, path, content, {"Content-Type": "application/json"})
         response = self._http.getresponse()
         pieces = []
@@ -180,13 +181,6 @@ def _refusal(status: int, headers: Headers, body: bytes) -> Reply[Any]:
         return Reply("failed", detail=_short(text))
     moved = f" to {headers['location']}" if "location" in headers else ""
     return Reply("not etcd", detail=_short(f"HTTP {status}{moved}: {text}"))
-
-
-def _left(until: float) -> float:
-    """Seconds until then; raises TimeoutError if there are none."""
-    if (left := until - time.monotonic()) <= 0:
-        raise TimeoutError
-    return left
 
 
 def _words(error: OSError) -> str:

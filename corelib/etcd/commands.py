@@ -7,22 +7,28 @@ from typing import NamedTuple
 
 from ..fleet import CLIENT_PORT, PEER_PORT
 from .case import Check
-from .intended import Intended
+from .intended import Intended, OnHost
 
 
 class _At(NamedTuple):
-    """Where to look: the member's own URLs, all members' client URLs, and the unit on its host."""
+    """Where to look: the member's own URLs, all members' client URLs, on its host the unit and the data directory."""
 
     client: str
     peer: str
     everywhere: str
     unit: str
+    data: str
 
 
+_ON_HOST = ("host", "process", "space", "data disk", "environment")  # what is typed on the host itself
 _BY_HAND = "/_runbooks/by-hand"
 
 _COMMANDS: dict[str, Callable[[_At], str]] = {
     "host": lambda at: f"systemctl status {at.unit}; journalctl -u {at.unit} -n 50",
+    "process": lambda at: f"systemctl status {at.unit}; journalctl -u {at.unit} -n 50",
+    "space": lambda at: f"df -h {at.data}",
+    "data disk": lambda at: f"findmnt -T {at.data}",
+    "environment": lambda _: "pgrep -x 'etcd2?' | xargs -I P sudo cat /proc/P/environ | tr '\\0' '\\n' | grep ETCD_",
     "identity": lambda at: f"curl -si {at.peer}/members",
     "client port": lambda at: f"curl -s -m 5 {at.client}/version; ss -ltn | grep {CLIENT_PORT}",
     "peer port": lambda at: f"curl -si -m 5 {at.peer}/members; ss -ltn | grep {PEER_PORT}",
@@ -54,7 +60,8 @@ def see(row: Check, intended: Intended) -> str:
     if command is None or one is None:
         return ""
     everywhere = ",".join(member.client_url for member in intended.members)
-    typed = command(_At(one.client_url, one.peer_url, everywhere, intended.unit))
-    there = intended.only_from_hosts or row.check == "host"
+    on = intended.hosts.get(one.name) or OnHost(intended.unit, "/var/lib/etcd")
+    typed = command(_At(one.client_url, one.peer_url, everywhere, on.unit, on.data_dir))
+    there = intended.only_from_hosts or row.check in _ON_HOST
     login = intended.logins.get(one.name, "") if there else ""
     return f'{login} "{typed}"' if login else typed

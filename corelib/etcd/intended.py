@@ -11,6 +11,19 @@ QUOTA_MB = 2048  # etcd's own limit of its data, where none is chosen
 
 
 @dataclass(frozen=True, slots=True)
+class OnHost:
+    """What a member's host must show: etcd's unit, where its data lie, whether on a disk of their own, its environment.
+
+    `data_dir` and `environment` are those of the rendered user-data.
+    """
+
+    unit: str
+    data_dir: str
+    data_disk: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Intended:
     """`members` are those of now, `founders` those of the bootstrap; `sites` says where each member stands.
 
@@ -31,6 +44,7 @@ class Intended:
     unit: str = "etcd-member.service"  # what runs etcd on a host
     logins: Mapping[str, str] = field(default_factory=dict)  # how a person logs in to each host, as typed
     only_from_hosts: bool = False  # the members' addresses are reachable from their hosts only
+    hosts: Mapping[str, OnHost] = field(default_factory=dict)  # of the hosts that can be asked about their member
 
     @classmethod
     def of(cls, fleet: Fleet, deployed: Collection[str] | None = None) -> Intended:

@@ -11,6 +11,7 @@ from typing import Literal
 from ..fleet import quorum
 from ..report import Finding, Report
 from .case import CLUSTER, Case, Check, Layer, Underway, joined, numbers
+from .hosts import beside, hosts
 from .identity import identities, shown
 from .intended import Intended
 from .limits import between, leader_of, limits, near, trips
@@ -23,7 +24,7 @@ from .working import alarms, canary, data, leader, reads
 __all__ = ["Check", "Intended", "Verdict", "judge"]
 
 # From the ground up: what a layer shows means little while one before it fails.
-LAYERS = (identity, client_port, peer_port, member_list, leader, reads, alarms, canary, data, limits)
+LAYERS = (hosts, identity, client_port, peer_port, member_list, leader, reads, alarms, canary, data, limits)
 
 # etcd's post-mortem "v3.5 data inconsistency" (etcd-io/etcd#13766): these may lose consistency when killed under load.
 _CORRUPTING = ((3, 5, 0), (3, 5, 1), (3, 5, 2))
@@ -76,6 +77,7 @@ def judge(intended: Intended, samples: Samples) -> Verdict:
         *_versions(case),
         *(_waiting(case) if kind == "healthy" else ()),
         *near(case),
+        *beside(case),
         *_arrangement(case),
     ]
     sentence = {"healthy": _well, "awaiting": _on_its_way}.get(kind, partial(_ill, layers))(case, left)
@@ -91,7 +93,9 @@ def _kind(case: Case, rows: Sequence[Check]) -> Kind:
         failed = [row for row in failed if row.check == "identity"]
     if failed or not case.expected:
         return "unhealthy"
-    if case.underway():
+    # What is on its way excuses itself, and nobody whose host was not reached.
+    unreached = [row for row in rows if row.check == "host" and row.state == "not checked" and row.problem]
+    if case.underway() and (not unreached or (case.absent() and case.quorum_is_awaited())):
         return "awaiting"
     return "healthy" if all(row.state == "passed" for row in rows) else "unproven"
 
@@ -136,11 +140,12 @@ def _ill(layers: Sequence[Layer], case: Case, left: str) -> str:
     first = next((rows for rows in failed if rows), [])
     if not first:
         unproven = [row for layer in layers for row in layer if row.state == "not checked"]
-        first = [row for row in unproven if row.problem][:1]
+        check = next((row.check for row in unproven if row.problem), "")
+        first = [row for row in unproven if row.problem and row.check == check]
         return f"not proven healthy: {_problems(first or unproven)}; {left}; {_remedy(first) or 'verify again'}"
-    if _none_answers(case):
+    if _none_answers(case) and first[0] not in layers[0]:
         return _all_silent(case)
-    told = left.startswith("quorum lost") and first[0].check == "client port"
+    told = left.startswith("quorum lost") and first[0].check in ("client port", "process")
     remedy = "" if told else f"; {_remedy(first)}"
     return f"{_problems(first)}; {left}{remedy}"
 
@@ -171,7 +176,7 @@ def _problems(rows: Sequence[Check]) -> str:
     """One clause about all rows; what is the same about several members is said once."""
     texts = [row.problem or f"{row.check} of {row.member} was not checked" for row in rows]
     same = {text.replace(row.member, "", 1) for text, row in zip(texts, rows, strict=True)}
-    if len(same) == 1 < len(rows):
+    if len(same) == 1 < len(rows) and all(map(str.startswith, texts, [row.member for row in rows])):
         return f"each of {joined([row.member for row in rows])}{same.pop()}"
     if len(texts) > 3:
         texts = [*texts[:2], f"{len(texts) - 2} more"]

@@ -19,7 +19,8 @@ SLOW_DISK_MS = 250  # a write of the log that takes as long; etcd's own advice i
 SLOW_COMMIT_MS = 100  # etcd itself complains of a slow disk there; under 25 ms for 99 of 100 is its advice
 _NEAR = 0.5
 _FULL = 0.8
-_SKEW_S = 2.0  # etcd complains of one second; a Date tells whole seconds only
+_SKEW_S = 1.0  # from there on etcd itself complains (rafthttp, maxClockDifference)
+_ROUGH_S = 1.0  # how far a Date may be off, which tells whole seconds only
 _WIDE = 100 << 20  # bytes that are not worth a defragmentation
 
 
@@ -169,8 +170,9 @@ def _commits(member: Member, sample: Sample) -> Iterator[Finding]:
 
 
 def _clock(member: Member, sample: Sample) -> Iterator[Finding]:
-    ahead = sample.version.ahead
-    if ahead is not None and abs(ahead) > _SKEW_S:
+    exact = sample.host.value.ahead if sample.host.value is not None else None
+    ahead, limit = (sample.version.ahead, _SKEW_S + _ROUGH_S) if exact is None else (exact, _SKEW_S)
+    if ahead is not None and abs(ahead) > limit:
         message = f"its clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} this machine's"
         yield Finding("warning", member.name, message, "look at its time service; leases and certificates depend on it")
 

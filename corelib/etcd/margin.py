@@ -14,10 +14,16 @@ def margin(case: Case) -> str:
     voters = len(case.voters()) or len(case.expected)
     needed = quorum(voters)
     serving, up = len(names.intersection(case.serving())), len(names.intersection(case.up()))
+    unasked = [name for name in case.unasked() if name in names]
     if serving >= needed:
-        return _spare(voters, needed, serving)
+        return _spare(voters, needed, serving, unasked)
+    if unasked and serving:  # a read through the leader has needed a quorum, whoever that is
+        return f"a quorum serves; how much more may fail is unknown, as {joined(unasked)} could not be asked"
     if not up:
         return f"unknown: no member of the rendered cluster answers clients ({voters} voters, quorum {needed})"
+    if unasked and up + len(unasked) >= needed:
+        first = f"reach {joined(unasked)} first; do not wipe"
+        return f"unknown: {up} of {voters} voters answer, quorum {needed}, and they have no leader: {first}"
     if up >= needed:
         return f"{up} of {voters} voters answer, quorum {needed}, and they have no leader"
     silent = [member.name for member in case.expected if member.name not in case.up()]
@@ -25,8 +31,11 @@ def margin(case: Case) -> str:
     return f"quorum lost: {up} of {voters}, needs {needed}: {back}; do not wipe"
 
 
-def _spare(voters: int, needed: int, serving: int) -> str:
+def _spare(voters: int, needed: int, serving: int, unasked: list[str]) -> str:
     spare = serving - needed
     word = _TIMES.get(spare, f"{spare} more losses")
+    if unasked:
+        known = word if spare else "no further loss"
+        return f"{serving} of {voters} serve, {joined(unasked)} could not be asked: {known} tolerated for certain"
     more = f"{word} tolerated" if spare else "no further loss tolerated"
     return f"{voters} voters, quorum {needed}: {more}" if serving == voters else f"{serving} of {voters}: {more}"

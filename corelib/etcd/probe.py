@@ -8,25 +8,28 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from functools import partial
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, TypeVar
 
 from ..fleet import CLIENT_PORT, PEER_PORT, Member, quorum
 from . import answers
 from .canary import RESERVED, Canaries, base64_of
 from .client import Connection
-from .samples import NOT_ASKED, Alarm, Canary, Hash, Metrics, Range, Reply, Sample, Samples, View
+from .samples import NOT_ASKED, Alarm, Canary, Hash, HostFacts, Metrics, Range, Reply, Sample, Samples, View
+from .way import Way
 
 T = TypeVar("T")
+AskHost = Callable[[float], Reply[HostFacts]]  # until a time of `time.monotonic`
 
 ELECTIONS = 2  # an election takes between one and two election timeouts: etcd randomises it in that range
 LATECOMER_S = 1.0  # a member that is just starting, while the others serve
 PAUSE_S = 0.2  # between looks
 SLOW_S = 0.1  # a write
 ROUNDS = 3  # reads whose shortest one is a round trip: a single one may have met a collection of garbage
+HOST_S = 6.0  # all that is asked of one host, while the members are asked
 # Calls one after the other at most: the last look, alarms, six of the canary, four for HashKV, five to
 # measure, and where writes are slow six of another canary and the metrics.
 AFTER_SETTLING = 24
@@ -39,19 +42,23 @@ def probe(
     deadline_s: float | None = None,
     canary: bool = True,
     patience_s: float = 3.0,
+    ways: Mapping[str, Way] = MappingProxyType({}),
+    hosts: Mapping[str, AskHost] = MappingProxyType({}),
 ) -> Samples:
     """Everything that the members answer, in at most `deadline_s` (default: two election timeouts and twelve calls).
 
     Waits up to two election timeouts for a leader before it lets "no leader" stand. A call that has no answer after
     `patience_s` is given up; one that could not have that long before the deadline is not made ("not asked"). The
-    canary is written only through members that the cluster lists by their rendered name and peer URL.
+    canary is written only through members that the cluster lists by their rendered name and peer URL. By member's
+    name, `ways` lead to their ports, straight from here where none is given, and `hosts` tell of them what they know.
     """
     begun = time.monotonic()
     election_s = ELECTIONS * election_ms / 1000
     end = begun + (deadline_s if deadline_s is not None else election_s + AFTER_SETTLING * patience_s)
     if not members:
         return Samples(())
-    with Pass(members, patience_s, end) as run:
+    with Pass(members, patience_s, end, ways) as run:
+        told = run.start_hosts(hosts)
         samples, waited = _settle(run, election_s)
         able = [s.member for s in samples if s.linearizable.outcome == "answered"]
         alarms = run.each(able, run.alarms)
@@ -59,25 +66,32 @@ def probe(
         hashes = run.hashes(able, samples)
         measured = run.each(able, run.measure)
         strained = run.strain(able, samples) if _slow(tried) else {}
+        known = {name: future.result() for name, future in told.items()}
     whole = [
         replace(s, alarms=alarms.get(s.member.name, NOT_ASKED), hash=hashes.get(s.member.name, NOT_ASKED))
         for s in samples
     ]
     whole = [
-        replace(s, **measured.get(s.member.name, {}), strained=strained.get(s.member.name, NOT_ASKED)) for s in whole
+        replace(
+            s,
+            **measured.get(s.member.name, {}),
+            strained=strained.get(s.member.name, NOT_ASKED),
+            host=known.get(s.member.name, NOT_ASKED),
+        )
+        for s in whole
     ]
     return Samples(tuple(whole), tried, waited, time.monotonic() - begun)
 
 
 class Pass:
-    """The connections of one pass, two for each member, and the threads that use them."""
+    """The connections of one pass, two for each member, and the threads that use them, one more for each host."""
 
-    def __init__(self, members: Sequence[Member], patience_s: float, end: float) -> None:
+    def __init__(self, members: Sequence[Member], patience_s: float, end: float, ways: Mapping[str, Way]) -> None:
         self._members = members
         self._patience, self._end = patience_s, end
-        self._client = {m.name: Connection(str(m.address), CLIENT_PORT) for m in members}
-        self._peer = {m.name: Connection(str(m.address), PEER_PORT) for m in members}
-        self._pool = ThreadPoolExecutor(2 * len(members), thread_name_prefix="probe")
+        self._client = {m.name: Connection(str(m.address), CLIENT_PORT, ways.get(m.name)) for m in members}
+        self._peer = {m.name: Connection(str(m.address), PEER_PORT, ways.get(m.name)) for m in members}
+        self._pool = ThreadPoolExecutor(3 * len(members), thread_name_prefix="probe")
 
     def __enter__(self) -> Pass:
         return self
@@ -97,6 +111,11 @@ class Pass:
             return {name: future.result() for name, future in futures.items()}
         finally:
             wait(futures.values())
+
+    def start_hosts(self, hosts: Mapping[str, AskHost]) -> dict[str, Future[Reply[HostFacts]]]:
+        """Ask all hosts at the same time, while the members are asked; each ends within its own bound."""
+        until = min(time.monotonic() + HOST_S, self._end)
+        return {name: self._pool.submit(ask, until) for name, ask in hosts.items()}
 
     def until(self) -> float:
         """When a call that begins now is given up; 0: there is no time left for it."""
@@ -200,12 +219,15 @@ def _settle(run: Pass, election_s: float) -> tuple[tuple[Sample, ...], float]:
 def _worth_waiting(samples: Sequence[Sample], election_s: float) -> float:
     """How long a look like this may be a passing state: an election, or one member that is just starting."""
     serving = [s for s in samples if s.listing.value is not None]
+    asked = [s for s in samples if s.version.outcome != "not asked"]  # time does not mend a host that is not reached
+    if not asked:
+        return 0.0
     leaders = {s.status.value.leader if s.status.value else 0 for s in serving}
     read = all(s.linearizable.outcome == "answered" for s in serving)
-    if len(serving) < quorum(len(samples)) or not read or len(leaders) != 1 or 0 in leaders:
+    if len(serving) < min(quorum(len(samples)), len(asked)) or not read or len(leaders) != 1 or 0 in leaders:
         return election_s
     published = all(entry.client_urls for s in serving if s.listing.value for entry in s.listing.value.members)
-    return 0.0 if len(serving) == len(samples) and published else min(LATECOMER_S, election_s)
+    return 0.0 if len(serving) == len(asked) and published else min(LATECOMER_S, election_s)
 
 
 def _slow(tried: Canary | None) -> bool:

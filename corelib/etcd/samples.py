@@ -20,6 +20,8 @@ Outcome = Literal[
     "not etcd",  # something answers, and it is not etcd
     "bad JSON",  # says that it is JSON, and is not
     "not asked",
+    "not let in",  # a host's SSH does not take our key
+    "another host key",  # a host's SSH is not the one that is pinned: nothing was sent
 ]
 
 
@@ -113,10 +115,57 @@ class Metrics:
 
 
 @dataclass(frozen=True, slots=True)
+class Unit:
+    """What systemd says of etcd's unit: its states, how it ended last (`result`, `code`), how often it restarted."""
+
+    active: str
+    sub: str
+    result: str = ""
+    code: int = 0
+    restarts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """The file system of the data directory, in bytes."""
+
+    size: int
+    free: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """Where the data directory lies: the device, where that is mounted, its kind of file system."""
+
+    source: str
+    target: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """What a member's host says of it. What could not be had is None, and `missing` says why, by the field's name.
+
+    `pid` is etcd's own process (0: there is none), `environment` that process's, `fatal` what it said last when it
+    ended since its last start; `ahead` are seconds of the host's clock before ours.
+    """
+
+    unit: Unit | None = None
+    pid: int | None = None
+    environment: Mapping[str, str] | None = None
+    fatal: str | None = None
+    space: Space | None = None
+    mount: Mount | None = None
+    ahead: float | None = None
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
-    """All that one member answered."""
+    """All that one member answered, and its host about it."""
 
     member: Member
+    host: Reply[HostFacts] = NOT_ASKED
     peer: Reply[View] = NOT_ASKED  # from the peer port
     version: Reply[str] = NOT_ASKED
     listing: Reply[View] = NOT_ASKED

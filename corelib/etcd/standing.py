@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from ..fleet import CLIENT_PORT, PEER_PORT, Member, quorum
 from .case import Case, Check, Layer, State, joined, numbers, spelt
+from .hosts import is_told
 from .identity import shown
 from .samples import Listed, Reply, Sample, View
 
@@ -100,6 +101,7 @@ def _client_port(member: Member, sample: Sample) -> Check:
         return Check(member.name, "client port", expected, f"etcd {version.value}", "passed")
     problem, remedy = _silence(member, CLIENT_PORT, reply, peer_answers=sample.peer.outcome == "answered")
     state: State = "not checked" if reply.outcome == "not asked" else "failed"
+    problem = "" if is_told(sample, reply) else problem
     return Check(member.name, "client port", expected, _outcome(reply), state, problem, remedy)
 
 
@@ -115,7 +117,7 @@ def _peer_port(member: Member, sample: Sample) -> Check:
     state: State = "not checked" if sample.peer.outcome == "not asked" else "failed"
     problem, remedy = _silence(member, PEER_PORT, sample.peer, peer_answers=False)
     if sample.listing.outcome != "answered":
-        problem = ""  # told by the client port
+        problem = ""  # told by the client port, or by the host
     elif sample.linearizable.value is not None:
         problem += ", while it serves: only the way from here to its peer port is blocked"
     else:

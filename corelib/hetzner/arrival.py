@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..errors import ServiceFailed, TimedOut
+from ..ssh import Address, CommandFailed, CommandTimedOut, HostKeyMismatch, NoSsh, NotLetIn, Shell
 from . import observe
-from .errors import CommandFailed, CommandTimedOut, HostKeyMismatch, NoSsh, NotLetIn
 from .facts import Installed
 from .job import Job, Login
 from .rescue import UNSEEN
-from .ssh import Address, Shell
 from .stages import Stage
 from .target import HostKey
 

@@ -1,4 +1,4 @@
-"""What can go wrong with Robot and over SSH, as two trees below the project's own kinds.
+"""What can go wrong with Robot, as a tree below the project's own kinds.
 
 RobotError
 ├── LoginRefused        401: never tried again, as three failures block this address for ten minutes
@@ -8,17 +8,11 @@ RobotError
 ├── Rejected            any other refusal
 ├── NoAnswer            no answer, or maintenance (503), until the deadline
 └── ResetUnknown        the request to reset got no answer: it may or may not have happened
-SshError
-├── HostKeyMismatch     the machine answers with another host key than the pinned one
-├── NoSsh               nothing answers on that port
-├── NotLetIn            the key was not accepted
-├── CommandFailed       a command on the machine ended with an exit code other than 0
-└── CommandTimedOut     a command did not end by its deadline
 """
 
 from __future__ import annotations
 
-from ..errors import Refused, RunbookError, ServiceFailed, TimedOut, Unreachable
+from ..errors import RunbookError, ServiceFailed, TimedOut, Unreachable
 
 
 class RobotError(RunbookError):
@@ -56,31 +50,3 @@ class NoAnswer(RobotError, Unreachable):
 
 class ResetUnknown(RobotError, TimedOut):
     """Whether the reset happened is unknown: look at the machine, do not ask again."""
-
-
-class SshError(RunbookError):
-    """Something went wrong between here and a machine's shell."""
-
-
-class HostKeyMismatch(SshError, Refused):
-    """Another host key than the pinned one."""
-
-    def __init__(self, doing: str, pinned: str, found: str, remedy: str) -> None:
-        super().__init__(doing, f"it answers with the host key {found}, pinned is {pinned}", remedy)
-        self.fingerprint = found
-
-
-class NoSsh(SshError, Unreachable):
-    """Nothing answers."""
-
-
-class NotLetIn(SshError, ServiceFailed):
-    """The key was not accepted."""
-
-
-class CommandFailed(SshError, ServiceFailed):
-    """A command failed."""
-
-
-class CommandTimedOut(SshError, TimedOut):
-    """A command did not end in time."""

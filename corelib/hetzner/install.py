@@ -12,6 +12,7 @@ from typing import Any
 from ..errors import Refused, RunbookError
 from ..fleet import Dedicated, Fleet
 from ..plan import Watch
+from ..ssh import KeyPair
 from . import arrival, rescue, writing
 from .errors import RobotError
 from .facts import Installed
@@ -19,7 +20,6 @@ from .job import Job
 from .loopback import is_loopback
 from .plan import NOT_YET
 from .robot import Robot
-from .ssh import KeyPair
 from .stages import Deadlines, Stages
 from .target import HostKey
 

@@ -6,8 +6,8 @@ import hashlib
 from dataclasses import dataclass
 
 from ..fleet import Dedicated, Fleet
+from ..ssh import Address
 from .robot import Robot
-from .ssh import Address
 from .stages import Deadlines, Stages
 
 

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 
 from ..errors import RunbookError
 from ..fleet import Dedicated, Fleet
-from .errors import HostKeyMismatch
+from ..ssh import Address, HostKeyMismatch, Shell
 from .facts import Installed, Observation, Pin
 from .loopback import is_loopback
 from .robot import Robot
-from .ssh import Address, Shell
 
 USER = "core"
 USER_DATA = {

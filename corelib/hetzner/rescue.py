@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ..errors import Refused
-from .errors import CommandTimedOut, NoSsh, ResetUnknown
+from ..ssh import CommandTimedOut, KeyPair, NoSsh, Shell
+from .errors import ResetUnknown
 from .facts import Rescue
 from .job import Job, Login
-from .ssh import KeyPair, Shell
 from .stages import Stage
 
 UNSEEN = "look at the machine's screen (vKVM in Robot): it may not boot from the network, or not from that disk"

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from ..errors import ServiceFailed
 from ..fleet import Dedicated, Release
+from ..ssh import Shell, fingerprint
 from . import disks
 from .facts import Disk
 from .observe import USER_DATA
-from .ssh import Shell, fingerprint
 
 WORK = "/run/coreos-runbooks"  # in the rescue system's memory: it is new at every boot
 

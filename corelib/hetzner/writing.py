@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import time
 
+from ..ssh import CommandTimedOut, NoSsh, Shell
 from . import disks, target
-from .errors import CommandTimedOut, NoSsh
 from .facts import Disk
 from .job import Job, Login
-from .ssh import Shell
 from .stages import Stage
 
 

@@ -58,6 +58,7 @@ class HostStatus:
     log: str
     environment: dict[str, str]
     data_disks: list[str]
+    ssh: str = ""  # user@address:port
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,9 @@ from typing import Any
 
 from . import systemd
 from .cloudconfig import CloudConfig, CloudConfigError, read
+from .console import Console
 from .disks import Disks
+from .login import Login
 from .site import Machine, Site
 from .systemd import UnitError
 
@@ -64,6 +66,8 @@ class Host:
     refused: str = ""  # why no etcd was started
     environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
+    unit: str = ""  # what starts etcd, if the user-data has it started
+    login: Login | None = None
 
     @property
     def root(self) -> Path:
@@ -82,9 +86,13 @@ class Host:
             self.refused = str(problem)
         self.notes += [self.refused] if self.refused else []
         (self.folder / "journal.log").write_text("".join(f"{note}\n" for note in self.notes))
+        if self.machine.ssh is not None:
+            self.login = Login.open(self.machine.ssh, self.root, Console(self).answer, self.environment)
 
     def end(self) -> None:
         """Stop the host and forget its root disk."""
+        if self.login is not None:
+            self.login.close()
         if self.process is not None:
             self.process.kill()
             self.process.wait()
@@ -102,6 +110,7 @@ class Host:
             "log": str(self.folder / "etcd.log"),
             "environment": self.environment,
             "data_disks": list(self.machine.data_disks),
+            "ssh": self.login.shown if self.login else "",
         }
 
     def _write_files(self, config: CloudConfig) -> None:
@@ -152,6 +161,7 @@ class Host:
         if etcd is None:
             self.refused = next((note for note in self.notes if "etcd" in note), "the user-data starts no etcd")
             return
+        self.unit = etcd
         for path in systemd.mounts_for(units[etcd]):
             self.disks.mount(path, self.root, present, self.machine.data_disks)
         host_name = (self.root / "etc/hostname").read_text().strip()

@@ -79,6 +79,7 @@ class Machine:
     custom_data: bytes  # decoded
     distribution: str  # "flatcar" or "coreos", from the image's publisher
     data_disks: tuple[str, ...]  # names of attached data disks, by LUN
+    ssh: tuple[str, int] | None = None  # the public address and port that lead to its port 22
 
 
 class Hosts(Protocol):

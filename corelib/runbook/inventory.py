@@ -5,6 +5,7 @@ It is a convenience for the runbooks that come later, never the authority: plans
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from ..errors import BadInput
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """The file behind an environment's inventory; its content is plain data by part (`azure`, `dedicated`)."""
+    """The file behind an environment's inventory: plain data by part (`azure`, `dedicated`, `host_keys`)."""
 
     path: Path
 
@@ -32,12 +33,14 @@ class Inventory:
         return {name: one["address"] for name, one in self.read("azure").get("clusters", {}).items()}
 
     def write(self, part: str, content: Mapping[str, Any]) -> None:
-        """Replace one part; the others stay. The file is replaced as a whole."""
-        whole = {**self._read(), part: dict(content)}
+        """Replace one part; the others stay, whoever writes them at the same time. The file is replaced as a whole."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        draft.write_text(json.dumps(whole, indent=1, sort_keys=True) + "\n")
-        draft.replace(self.path)
+        with self.path.with_name(f".{self.path.name}.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # verifying takes no lock of the environment, and remembers host keys
+            whole = {**self._read(), part: dict(content)}
+            draft = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+            draft.write_text(json.dumps(whole, indent=1, sort_keys=True) + "\n")
+            draft.replace(self.path)
 
     def _read(self) -> dict[str, Any]:
         try:

@@ -27,7 +27,7 @@ def _show(status: lab.Status, network: str, say: Callable[[str], None]) -> int:
         return 1
     at = status.endpoints
     say(f"The lab runs on {network}, pid {at.pid}, since {status.since}; Azure at {at.arm}, Robot at {at.robot}")
-    rows = [(host.name, host.state, host.etcd_pid or "", host.reason) for host in status.hosts]
+    rows = [(host.name, host.state, host.etcd_pid or "", host.ssh, host.reason) for host in status.hosts]
     if rows:
-        say(Table(("host", "state", "etcd's pid", "why"), rows).text())
+        say(Table(("host", "state", "etcd's pid", "SSH", "why"), rows).text())
     return 0

@@ -1,16 +1,15 @@
 """One look at the etcd of an environment: asked, judged, and compared with the last healthy look of the records.
 
-What the notebook and `runbooks verify` share; it writes nothing but the canary.
+What the notebook and `runbooks verify` share; it writes nothing but the canary, and the host keys that it meets first.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ..errors import Refused
 from ..etcd.facts import facts, since
 from ..etcd.intended import Intended
 from ..etcd.judge import Verdict, judge
@@ -18,9 +17,11 @@ from ..etcd.probe import probe
 from ..fleet import Fleet
 from ..project import Project
 from ..record import records
+from ..report import Report
 from ..views import View
 from ..views.verdict import show
 from .inventory import Inventory
+from .reaching import reach
 from .targets import Targets
 
 REPORT = "report.json"  # beside the journal of a run of verify-etcd
@@ -43,19 +44,16 @@ class Verification:
 
 
 def verify(fleet: Fleet, targets: Targets, at: Project) -> Verification:
-    """Ask every member at its rendered address, and judge. Raises RunbookError where nobody can be asked."""
-    if fleet.access == "ssh":
-        found = "the parameters say access: ssh, which this version cannot do yet"
-        raise Refused(
-            "verifying etcd", found, "run it where the overlay's addresses are reachable, with access: direct"
-        )
+    """Ask every member, from here or through its host, and judge. Raises RunbookError where nobody can be asked."""
     targets.hold_lab()
-    deployed = Inventory(at.inventory(fleet.environment)).read("azure").get("hosts", {})
-    intended = Intended.of(fleet, deployed)
-    samples = probe(intended.members, election_ms=intended.election_ms)
+    inventory = Inventory(at.inventory(fleet.environment))
+    rendered = Intended.of(fleet, inventory.read("azure").get("hosts", {}))
+    with reach(fleet, rendered, inventory, targets.secret) as reached:
+        intended, looked = reached.intended, reached.looked
+        samples = probe(intended.members, election_ms=intended.election_ms, ways=reached.ways, hosts=reached.hosts)
     verdict = judge(intended, samples)
+    verdict = replace(verdict, findings=Report.of([*verdict.findings, *reached.said]))
     now, (healthy, before) = facts(verdict, samples, intended), last_healthy(at, fleet.environment)
-    looked = "from this machine, at the rendered addresses"
     changes = since(before, now) if before else ()
     return Verification(verdict, intended, {**now, "looked": looked, "since": list(changes)}, changes, healthy, looked)
 

@@ -32,11 +32,21 @@ ETCD_MEMBER = Service("etcd-member.service", "/etc/etcd-member", "/var/lib/etcd"
 SERVICES = {"coreos": ETCD2, "flatcar": ETCD_MEMBER}
 
 
+def environment(service: Service, etcd: Etcd, host: Host, *, complete: bool) -> dict[str, str]:
+    """The variables that etcd has on a host, all of them: of the unit's drop-in and of both its files."""
+    own = {"ETCD_DATA_DIR": service.data_dir, "ETCD_NAME": host.name}
+    return own | _shared(etcd, host.name, complete=complete) | _own(etcd, host, complete=complete)
+
+
 def shared_file(service: Service, etcd: Etcd, host: str = "", *, complete: bool) -> dict[str, Any]:
     """The environment file that all founders share: token, bootstrap list, state; the one of `host` if it was added.
 
     `complete`: with the timing and what etcd may keep, which the release of 2015 has elsewhere or does not know.
     """
+    return _file(f"{service.stem}.env", _shared(etcd, host, complete=complete))
+
+
+def _shared(etcd: Etcd, host: str, *, complete: bool) -> dict[str, str]:
     joins = host in etcd.added
     members = etcd.joined_by(host) if joins else etcd.founders
     lines = {
@@ -44,7 +54,7 @@ def shared_file(service: Service, etcd: Etcd, host: str = "", *, complete: bool)
         "ETCD_INITIAL_CLUSTER": ",".join(f"{member.name}={member.peer_url}" for member in members),
         "ETCD_INITIAL_CLUSTER_STATE": "existing" if joins else "new",
     }
-    return _file(f"{service.stem}.env", lines | (_tuning(etcd) if complete else {}))
+    return lines | (_tuning(etcd) if complete else {})
 
 
 def _tuning(etcd: Etcd) -> dict[str, str]:
@@ -58,6 +68,10 @@ def _tuning(etcd: Etcd) -> dict[str, str]:
 
 def host_file(service: Service, etcd: Etcd, host: Host, *, complete: bool) -> dict[str, Any]:
     """The environment file of one member: where it listens and what it advertises; `complete`: for metrics too."""
+    return _file(f"{service.stem}.{host.name}.env", _own(etcd, host, complete=complete))
+
+
+def _own(etcd: Etcd, host: Host, *, complete: bool) -> dict[str, str]:
     peer, client = f"http://{host.address}:{PEER_PORT}", f"http://{host.address}:{CLIENT_PORT}"
     listen_peer, listen_client = [peer], [client]
     if etcd.legacy_ports:
@@ -73,7 +87,7 @@ def host_file(service: Service, etcd: Etcd, host: Host, *, complete: bool) -> di
     }
     if complete and etcd.metrics_port:
         lines["ETCD_LISTEN_METRICS_URLS"] = f"http://{host.address}:{etcd.metrics_port}"
-    return _file(f"{service.stem}.{host.name}.env", lines)
+    return lines
 
 
 def started_unit(service: Service, network: Order) -> dict[str, Any]:

@@ -13,12 +13,14 @@ ROOT = Path(__file__).parents[2] / "corelib"
 PURE = {"errors", "fleet", "report", "plan", "parameters", "contradictions", "userdata", "tree"}
 PURE_FILES = {
     *("azure.desired", "azure.plan", "hetzner.plan"),
+    *("etcd.hosts", "etcd.lastwords", "etcd.onhost"),
     *("etcd.identity", "etcd.judge", "etcd.intended", "etcd.facts", "etcd.commands"),
 }
-CLIENTS = PURE | {"azure", "hetzner", "etcd"}
+CLIENTS = PURE | {"azure", "hetzner", "etcd", "ssh"}
 ALLOWED = {
     **dict.fromkeys(PURE, PURE),
     "project": {"errors"},
+    "ssh": {"errors"},
     "references": {"errors"},
     "azure": CLIENTS,
     "hetzner": CLIENTS,

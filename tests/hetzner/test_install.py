@@ -17,11 +17,12 @@ import pytest
 import requests
 
 from corelib.errors import Refused, ServiceFailed, TimedOut
-from corelib.hetzner.errors import HostKeyMismatch, LoginRefused, NoAnswer, ResetUnknown
+from corelib.hetzner.errors import LoginRefused, NoAnswer, ResetUnknown
 from corelib.hetzner.facts import Pin
 from corelib.hetzner.observe import observe
 from corelib.hetzner.robot import Robot
 from corelib.plan import Progress, approve, permit
+from corelib.ssh import HostKeyMismatch
 from tests.hetzner.relay import Relay
 from tests.hetzner.rig import QUICK, Rig
 from tests.lab.robot.standin import StandIn, running

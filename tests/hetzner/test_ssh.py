@@ -13,9 +13,19 @@ import pytest
 
 from corelib.errors import BadInput, Refused
 from corelib.hetzner import rescue
-from corelib.hetzner.errors import CommandFailed, CommandTimedOut, HostKeyMismatch, NoSsh, NotLetIn
 from corelib.hetzner.job import Login
-from corelib.hetzner.ssh import Address, KeyPair, Shell, fingerprint, private_key
+from corelib.ssh import (
+    Address,
+    CommandFailed,
+    CommandTimedOut,
+    HostKeyMismatch,
+    KeyPair,
+    NoSsh,
+    NotLetIn,
+    Shell,
+    fingerprint,
+    private_key,
+)
 
 AT = "127.0.13.11"
 

@@ -94,12 +94,12 @@ def test_plan_approve_apply_verify_and_a_dead_member(root: Path) -> None:
     broken = papermill.run(root, "verify-etcd", *LAB)
     assert broken.code != 0
     assert broken.record.outcome == "unhealthy"
-    assert "azure-lab-03 refuses connections on 127.0.8.3:2379" in broken.shown
+    assert "azure-lab-03 runs no etcd, etcd-member.service is failed (failed), ended by signal 9" in broken.shown
     assert "Traceback" not in broken.shown
     code, said = _verify(root, "--json")
     facts = json.loads(said)
     assert (code, facts["verdict"]) == (4, "unhealthy")
-    assert facts["sentence"].startswith("azure-lab-03 refuses connections on 127.0.8.3:2379")
+    assert facts["sentence"].startswith("azure-lab-03 runs no etcd, etcd-member.service is failed (failed)")
     assert "azure-lab-03 answered, and does not now" in facts["since"]
     assert f"Changed since the last healthy run ({healthy.record.id}):" in broken.shown
 
@@ -161,7 +161,7 @@ def test_the_profile_as_written_starts_no_etcd_and_verify_says_so(root: Path) ->
     assert "neither enabled nor started" in _hosts(root)["azure-lab-01"].reason
     verified = papermill.run(root, "verify-etcd", *LAB)
     assert verified.record.outcome == "unhealthy"
-    assert "etcd is not running on any host" in verified.shown
+    assert "azure-lab-04 runs no etcd, etcd2.service is inactive (dead)" in verified.shown
 
 
 @pytest.mark.faults

@@ -73,7 +73,7 @@ def fleets(draw: st.DrawFn) -> Fleet:
         "target": "real", "access": "ssh", "owner": "operations",
         "release": {"distribution": distribution, "channel": "stable", "version": "current"},
         "updates": {"reboot_strategy": strategy, **window}, "ssh_keys": [f"{KEY}-{n}" for n in range(draw(st.integers(1, 3)))],
-        "overlay": overlay, "etcd": etcd, "clusters": clusters, "azure": {"tenant": GUID, "subscription": GUID},
+        "overlay": overlay, "etcd": etcd, "clusters": clusters, "azure": {"tenant": GUID, "subscription": GUID, "login_key": "env:KEY"},
     }  # fmt: skip
     return parameters.load(json.dumps({"environment": "any", "fleet": fleet}), "any.yaml").fleet
 

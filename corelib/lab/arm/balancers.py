@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from .cloud import Cloud
 from .failure import Failure
 from .ids import parse
 from .kinds import Change
-from .store import Resource, children
+from .store import Resource, child_of, children
+
+_SSH = 22  # the port on a machine
 
 
 def check_balancer(change: Change) -> None:
@@ -36,6 +40,29 @@ def _claim(seen: dict[tuple[str, str, int], str], rule: dict[str, Any]) -> None:
         text += f" frontend port {key[2]} and protocol {properties.get('protocol')}."
         raise Failure(400, "RulesUseSameFrontendPortProtocolAndIPConfig", text)
     seen[key] = rule["id"]
+
+
+def way_in(cloud: Cloud, machine: Resource) -> tuple[str, int] | None:
+    """The public address and port whose inbound NAT rule leads to a machine's SSH; None if there is no such rule."""
+    for reference in machine.properties["networkProfile"]["networkInterfaces"]:
+        for config in children(_found(cloud, reference), "ipConfigurations"):
+            for rule in map(partial(_found, cloud), config["properties"].get("loadBalancerInboundNatRules") or []):
+                front = _found(cloud, rule.get("frontendIPConfiguration"))
+                address = _found(cloud, front.get("publicIPAddress")).get("ipAddress")
+                if address and rule.get("backendPort") == _SSH:
+                    return str(address), int(rule["frontendPort"])
+    return None
+
+
+def _found(cloud: Cloud, reference: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """The properties of what is referred to, a resource or a child of one; empty if there is no such thing."""
+    target = parse(reference["id"]) if reference else None
+    top = cloud.store.find(target.top) if target else None
+    if target is None or top is None:
+        return {}
+    found = child_of(top.properties, target.types[1:], target.names[1:]) or {}
+    inner: Mapping[str, Any] = found.get("properties", {}) if len(target.types) > 1 else found
+    return inner
 
 
 def forget_balancer(cloud: Cloud, gone: Resource) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from ..site import Machine
 from . import catalogue
+from .balancers import way_in
 from .cloud import Cloud
 from .disks import create_and_check, named_by_lun
 from .failure import Failure, change_not_allowed, invalid_parameter
@@ -71,6 +72,7 @@ def power_on(cloud: Cloud, resource: Resource, before: Resource | None) -> None:
         custom_data=resource.secret.get("customData", b""),
         distribution=catalogue.distribution(_at(resource.properties, "storageProfile.imageReference")),
         data_disks=named_by_lun(resource.properties),
+        ssh=way_in(cloud, resource),
     )
     cloud.hosts.boot(machine)
     cloud.store.keep(replace(resource, power="running"))

@@ -7,6 +7,7 @@ import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ import asyncssh
 
 from .. import cloudconfig
 from ..site import Site
+from ..sshd import Door, Run, Sshd
 from .account import Activation, booted
 from .inside import disk
 from .isolation import Chamber, Disk, NoIsolation, System
-from .sshd import Door, Sshd
+from .session import pass_on, refuse
 
 PORT = 2222
 _RESCUE = {
@@ -106,13 +108,15 @@ class Machine:
     async def _up(self, system: System, door: Door, host_keys: list[Any]) -> None:
         if self._faults.never_up:
             return
-        folder, refusal = self._disks[0].file.parent, ""
+        folder = self._disks[0].file.parent
         names = {f"sd{letter}": one for letter, one in zip("ab", self._disks, strict=True)}
         try:
             self._chamber = await Chamber.start(self._site, folder, system, names)
         except NoIsolation as problem:
-            refusal = f"{_REFUSAL} ({problem})"
-        self._sshd = Sshd(door, self._chamber, refusal)
+            run: Run = partial(refuse, f"{_REFUSAL} ({problem})")
+        else:
+            run = partial(pass_on, self._chamber, door.user)
+        self._sshd = Sshd(door, run)
         await self._sshd.listen(self._address, PORT, host_keys)
 
 

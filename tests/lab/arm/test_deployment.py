@@ -85,6 +85,8 @@ def test_a_machine_is_deployed_and_its_host_boots_with_what_a_cloud_hands_over(a
     assert (host.name, host.host_name, host.distribution) == ("azure-01", "azure-01", "flatcar")
     assert host.custom_data == b"#cloud-config\nhostname: x\n"
     assert host.data_disks == ("azure-01-etcd",)
+    address = azure.network.public_ip_addresses.get("g", "front").ip_address
+    assert host.ssh == (address, 2201), "what its NAT rule leads to"
 
 
 def test_custom_data_is_never_shown(azure: Azure) -> None:

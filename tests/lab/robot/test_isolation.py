@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from corelib.hetzner.errors import CommandFailed
+from corelib.ssh import CommandFailed
 from tests.hetzner.rig import Rig
 from tests.lab.robot.client import Client
 from tests.lab.robot.standin import ROOT, running

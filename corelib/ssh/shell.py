@@ -1,4 +1,4 @@
-"""A shell on a machine, over SSH, to exactly the host key that is pinned.
+"""A shell on a machine, over SSH, to exactly the host key that is pinned, and the connections that go through it.
 
 The connection lives on an event loop in a thread of its own, so that it works where a loop is running already, as in
 Jupyter. Commands are argument lists, quoted here and nowhere else.
@@ -10,16 +10,18 @@ import asyncio
 import concurrent.futures
 import os
 import shlex
+import socket
 import threading
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import asyncssh
 
-from ..errors import BadInput
+from . import channel
 from .errors import CommandFailed, CommandTimedOut, HostKeyMismatch, NoSsh, NotLetIn
+from .keys import fingerprint, private_key
 
 T = TypeVar("T")
 
@@ -41,22 +43,6 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
-class KeyPair:
-    """A key pair: the private key's text, the public key in OpenSSH format, its MD5 fingerprint as Robot writes it."""
-
-    private: str = field(repr=False)
-    public: str
-    md5: str
-
-    @classmethod
-    def new(cls, comment: str) -> KeyPair:
-        """A new Ed25519 pair."""
-        key = asyncssh.generate_private_key("ssh-ed25519", comment=comment)
-        md5 = key.get_fingerprint("md5").removeprefix("MD5:")
-        return cls(key.export_private_key().decode(), key.export_public_key().decode().strip(), md5)
-
-
-@dataclass(frozen=True, slots=True)
 class Done:
     """A command that ended: exit code, standard output, standard error."""
 
@@ -75,6 +61,7 @@ class Shell:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"ssh {address}", daemon=True)
         self._connection: Any = None
+        self._pumps: set[asyncio.Task[None]] = set()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -106,6 +93,14 @@ class Shell:
             raise CommandFailed(f"running {command[0]} on {self.address}", f"exit code {done.code}: {said}")
         return done.out.strip()
 
+    def connect(self, host: str, port: int, timeout: float) -> socket.socket:
+        """A connection from the machine to `host`:`port`. Raises OSError of the kinds that `socket.connect` has."""
+        try:
+            work = channel.connect(self._connection, host, port, self._pumps)
+            return self._wait(work, timeout, f"connecting to {host}:{port}")
+        except CommandTimedOut:
+            raise TimeoutError from None
+
     async def _connect(self) -> Any:
         doing, pin = f"connecting to {self.address}", _Pin(self.address.pinned)
         try:
@@ -134,6 +129,10 @@ class Shell:
             raise NoSsh(doing, _words(problem), "is the machine up, and SSH let through?") from None
 
     async def _close(self) -> None:
+        pumps = tuple(self._pumps)
+        for pump in pumps:
+            pump.cancel()
+        await asyncio.gather(*pumps, return_exceptions=True)
         self._connection.abort()
         await self._connection.wait_closed()
 
@@ -178,23 +177,31 @@ class _Pin(asyncssh.SSHClient):
         return False
 
 
-def private_key(text: str) -> Any:
-    """Read a private key. Raises BadInput, which does not repeat it."""
+def host_key(host: str, port: int, timeout: float) -> str:
+    """The fingerprint of the host key that a machine shows to whoever comes; nobody logs in. Raises NoSsh.
+
+    It is the key that `Shell` will meet: both offer the same algorithms in the same order.
+    """
+    doing = f"asking {host}:{port} for its host key"
     try:
-        return asyncssh.import_private_key(text)
-    except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as problem:
-        remedy = "give a private key in OpenSSH format, without a passphrase"
-        raise BadInput("reading the operator's SSH key", str(problem), remedy) from None
+        found = _alone(asyncssh.get_server_host_key(host, port, config=None), timeout)
+    except (OSError, asyncssh.Error, TimeoutError) as problem:
+        raise NoSsh(doing, _words(problem), "is the machine up, and SSH let through?") from None
+    if found is None:
+        raise NoSsh(doing, "it showed none", "look at what listens there")
+    return fingerprint(found)
 
 
-def fingerprint(key: Any) -> str:
-    """SHA-256 of a key, or of a public key's text, as OpenSSH shows it."""
-    found = asyncssh.import_public_key(key) if isinstance(key, str) else key
-    return str(found.get_fingerprint())
+def _alone(work: Coroutine[Any, Any, T], timeout: float) -> T:
+    """Run a coroutine on a loop in a thread of its own, as one may be running here already."""
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, asyncio.wait_for(work, timeout)).result()
 
 
 def _words(problem: Exception) -> str:
     """What went wrong; asyncio's own text for a failed connection names a system call."""
     if isinstance(problem, OSError) and problem.errno:
         return os.strerror(problem.errno)
+    if isinstance(problem, TimeoutError):
+        return "no answer in time"
     return str(problem) or type(problem).__name__

@@ -1,16 +1,22 @@
-"""A machine's SSH server, for one boot: its host key, who may log in, and commands that run in the machine."""
+"""A machine's SSH server, for one boot: its host key, who may log in, what commands do, where it forwards to."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import asyncssh
 
-from .isolation import Chamber
+Run = Callable[[Any], Awaitable[int]]
+"""Do what a session's process (asyncssh's) asks for; its exit code."""
+Forwards = Callable[[str, int], bool]
+"""Whether it opens connections to an address and port."""
+
+
+def to_nowhere(_address: str, _port: int) -> bool:
+    """Forward nothing."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +30,11 @@ class Door:
 
 @dataclass
 class Sshd:
-    """The server of one boot. Without a chamber it answers, and refuses every command, saying why."""
+    """The server of one boot."""
 
     door: Door
-    chamber: Chamber | None
-    refusal: str = ""
+    run: Run
+    forwards: Forwards = to_nowhere
     _listener: Any = None
     _connections: set[Any] = field(default_factory=set)
 
@@ -37,9 +43,9 @@ class Sshd:
         self._listener = await asyncssh.listen(
             address,
             port,
-            server_factory=lambda: _Visitor(self.door, self._connections),
+            server_factory=lambda: _Visitor(self.door, self.forwards, self._connections),
             server_host_keys=list(host_keys),
-            process_factory=self._run,
+            process_factory=self._session,
             encoding=None,
             config=None,
             reuse_address=True,
@@ -47,29 +53,30 @@ class Sshd:
             allow_scp=False,
         )
 
-    async def close(self) -> None:
+    def drop(self) -> None:
         """Stop answering, and drop who is connected, as when the power is cut."""
         if self._listener is None:
             return
         self._listener.close()
         for connection in tuple(self._connections):
             connection.abort()
-        await self._listener.wait_closed()  # from Python 3.12 on that waits for the connections too
 
-    async def _run(self, process: Any) -> None:
-        if self.chamber is None:
-            process.stderr.write(f"the lab runs no command on this machine: {self.refusal}\n".encode())
-            process.exit(126)
-        else:
-            process.exit(await _pass_on(self.chamber, process, self.door.user))
+    async def close(self) -> None:
+        """As `drop`, and wait until it is done."""
+        self.drop()
+        if self._listener is not None:
+            await self._listener.wait_closed()  # from Python 3.12 on that waits for the connections too
+
+    async def _session(self, process: Any) -> None:
+        process.exit(await self.run(process))
         await process.wait_closed()
 
 
 class _Visitor(asyncssh.SSHServer):
-    """One connection's authentication."""
+    """One connection: who may log in, and where it may go from here."""
 
-    def __init__(self, door: Door, connections: set[Any]) -> None:
-        self._door = door
+    def __init__(self, door: Door, forwards: Forwards, connections: set[Any]) -> None:
+        self._door, self._forwards = door, forwards
         self._keys = {asyncssh.import_public_key(key).public_data for key in door.keys}
         self._connections = connections
 
@@ -92,16 +99,7 @@ class _Visitor(asyncssh.SSHServer):
     def validate_password(self, username: str, password: str) -> bool:
         return username == self._door.user and password == self._door.password
 
-
-async def _pass_on(chamber: Chamber, process: Any, user: str) -> int:
-    """Run a session's command in the machine; as with OpenSSH the session lasts until its output is closed."""
-    (stdin, feed), (drain, stdout), (errors, stderr) = os.pipe(), os.pipe(), os.pipe()
-    running = asyncio.ensure_future(chamber.run(process.command or "", user, (stdin, stdout, stderr)))
-    await asyncio.sleep(0)  # the descriptors are sent by now
-    for inner in (stdin, stdout, stderr):
-        os.close(inner)
-    await process.redirect(stdin=feed, stdout=drain, stderr=errors)
-    code = await running
-    await process.stdout.drain()
-    await process.stderr.drain()
-    return code if code >= 0 else 128 - code
+    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:  # noqa: ARG002 - asyncssh's
+        if self._forwards(dest_host, dest_port):
+            return True
+        raise asyncssh.ChannelOpenError(asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, "open failed")  # OpenSSH's words

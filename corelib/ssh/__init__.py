@@ -1,0 +1,21 @@
+"""SSH to exactly the pinned host key: commands and connections on a machine, for everybody who logs in to one."""
+
+from .errors import CommandFailed, CommandTimedOut, HostKeyMismatch, NoSsh, NotLetIn, SshError
+from .keys import KeyPair, fingerprint, private_key
+from .shell import Address, Done, Shell, host_key
+
+__all__ = [
+    "Address",
+    "CommandFailed",
+    "CommandTimedOut",
+    "Done",
+    "HostKeyMismatch",
+    "KeyPair",
+    "NoSsh",
+    "NotLetIn",
+    "Shell",
+    "SshError",
+    "fingerprint",
+    "host_key",
+    "private_key",
+]

@@ -1,0 +1,41 @@
+"""Keys: pairs, private ones as they are given, fingerprints as OpenSSH shows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncssh
+
+from ..errors import BadInput
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """A key pair: the private key's text, the public key in OpenSSH format, its MD5 fingerprint as Robot writes it."""
+
+    private: str = field(repr=False)
+    public: str
+    md5: str
+
+    @classmethod
+    def new(cls, comment: str) -> KeyPair:
+        """A new Ed25519 pair."""
+        key = asyncssh.generate_private_key("ssh-ed25519", comment=comment)
+        md5 = key.get_fingerprint("md5").removeprefix("MD5:")
+        return cls(key.export_private_key().decode(), key.export_public_key().decode().strip(), md5)
+
+
+def private_key(text: str) -> Any:
+    """Read a private key. Raises BadInput, which does not repeat it."""
+    try:
+        return asyncssh.import_private_key(text)
+    except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as problem:
+        remedy = "give a private key in OpenSSH format, without a passphrase"
+        raise BadInput("reading the operator's SSH key", str(problem), remedy) from None
+
+
+def fingerprint(key: Any) -> str:
+    """SHA-256 of a key, or of a public key's text, as OpenSSH shows it."""
+    found = asyncssh.import_public_key(key) if isinstance(key, str) else key
+    return str(found.get_fingerprint())

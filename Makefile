@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: setup demo test faults lab check bench clean
+.PHONY: setup demo test faults lab check docs bench clean
 
 setup: $(READY)
 
@@ -37,6 +37,9 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest tests/contract
+
+docs: $(READY)
+	$(BIN)/python docs/examples.py
 
 bench: $(READY)
 	$(BIN)/python -m bench $(ONLY)

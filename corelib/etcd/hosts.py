@@ -120,7 +120,8 @@ def _state(unit: Unit | None, name: str) -> str:
         "oom-kill": ", killed for lack of memory",
     }.get(unit.result, f", {unit.result}" if unit.result not in ("", "success") else "")
     again = f", started again {unit.restarts} times" if unit.restarts else ""
-    return f"{name} is {unit.active} ({unit.sub}){ended}{again}"
+    sub = f" ({unit.sub})" if unit.sub != unit.active else ""
+    return f"{name} is {unit.active}{sub}{ended}{again}"
 
 
 def _space(case: Case, member: Member, facts: HostFacts, on: OnHost) -> Check:

@@ -17,6 +17,7 @@ from .findings import findings
 
 TONES: dict[str, Tone] = {"healthy": "good", "awaiting": "warn", "unproven": "warn", "unhealthy": "bad"}
 _STATES: dict[str, Tone] = {"passed": "good", "failed": "bad", "not checked": "warn"}
+_ROOM = 26  # characters in a member's box
 _SHOWN = 12  # faults told in full; the table of all checks has the rest
 
 
@@ -54,9 +55,9 @@ class Fault(View):
     def html(self) -> str:
         """A block with a bar."""
         style = f"border-left:4px solid {COLOURS['bad']};padding:2px 10px;margin:8px 0"
-        cell = "text-align:left;vertical-align:top;padding:1px 12px 1px 0"
+        cell = "text-align:left;vertical-align:top;padding:1px 12px 1px 0;white-space"
         lines = "".join(
-            f'<tr><td style="{cell}">{name}</td><td style="{cell};white-space:pre-wrap">{_marked(name, text)}</td></tr>'
+            f'<tr><td style="{cell}:nowrap">{name}</td><td style="{cell}:pre-wrap">{_marked(name, text)}</td></tr>'
             for name, text in self._lines()
         )
         return f'<div style="{style}">✘ <b>{escape(self.row.problem)}</b><table>{lines}</table></div>'
@@ -109,7 +110,9 @@ def _node(verdict: Verdict, intended: Intended, name: str, address: str) -> Node
     if name in {one.name for one in verdict.underway}:
         return Node(name, address, site, "warn", "on its way")
     if failed is not None:
-        return Node(name, address, site, "bad", f"{failed.check}: {failed.found.partition(':')[0]}", leads, trip)
+        note = f"{failed.check}: {failed.found.partition(':')[0]}"
+        note = note if len(note) < _ROOM else f"{failed.check}: see above"
+        return Node(name, address, site, "bad", note, leads, trip)
     if any(row.state == "not checked" for row in rows):
         return Node(
             name, address, site, "warn", f"{well if verdict.leader else 'answers'}, not all checked", leads, trip

@@ -163,7 +163,7 @@ def test_a_process_that_is_not_there_is_told_with_its_last_words_and_once() -> N
     samples = spoilt(told(), 1, **DOWN, host=answered(facts(unit=FAILED, pid=0, environment=None, fatal=BOOTSTRAPPED)))
     result = verdict(samples)
     assert result.sentence == (
-        "azure-prd-02 runs no etcd, etcd-member.service is failed (failed), exited with 1, started again 5 times: its "
+        "azure-prd-02 runs no etcd, etcd-member.service is failed, exited with 1, started again 5 times: its "
         "data are gone, and it tries to found a cluster that it is in already (discovery failed: member "
         "8e9e05c52164694d has already been bootstrapped); 3 of 4: no further loss tolerated; once the others have a "
         "quorum: etcdctl member remove it, etcdctl member add it again, and start it with an empty data directory and "

@@ -166,9 +166,7 @@ def test_both_ways_on_a_deployed_lab_and_a_machine_that_comes_and_goes(
     os.kill(killed.etcd_pid, signal.SIGKILL)
     sentences = {access: look(root, access).verdict.sentence for access in ("ssh", "direct")}
     assert sentences["ssh"] == sentences["direct"]
-    assert sentences["ssh"].startswith(
-        "azure-lab-03 runs no etcd, etcd-member.service is failed, ended by sig"
-    )
+    assert sentences["ssh"].startswith("azure-lab-03 runs no etcd, etcd-member.service is failed, ended by sig")
 
     # Somebody deletes its machine: its SSH is gone with it, which says nothing about an etcd.
     machines(root, monkeypatch).begin_delete("azure-lab-b", "azure-lab-03").result()

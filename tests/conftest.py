@@ -14,11 +14,15 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from corelib import lab
 from corelib.project import Project
 from corelib.runbook import demo
 from tests.project import lay_out
+
+settings.register_profile("shared machine", deadline=None)  # how long an example takes says nothing on a busy machine
+settings.load_profile("shared machine")
 
 NETWORK = IPv4Network("127.0.7.0/24")
 NBVAL = pytest.StashKey[Path]()

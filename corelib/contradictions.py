@@ -29,6 +29,7 @@ def contradictions(fleet: Fleet, where: Where) -> list[Finding]:
         _bootstrap,
         _membership,
         _choices,
+        _secured,
         _timing,
         _networks,
         _target,
@@ -227,6 +228,22 @@ def _choices(fleet: Fleet, where: Where) -> Iterator[Finding]:
     if etcd.metrics_port in (CLIENT_PORT, PEER_PORT, LEGACY_CLIENT_PORT, LEGACY_PEER_PORT):
         line = where(("fleet", "etcd", "metrics_port"))
         yield Finding("error", line, f"port {etcd.metrics_port} is taken by etcd itself", "2381 is the usual one")
+
+
+def _secured(fleet: Fleet, where: Where) -> Iterator[Finding]:
+    """TLS and a login: three different things to trust, and nothing secret over plain http."""
+    tls, login, place = fleet.etcd.tls, fleet.etcd.login, ("fleet", "etcd")
+    if tls is not None:
+        for key in ("certificate", "key"):
+            if getattr(tls, key) == tls.ca:
+                message = f"tls.{key} is the same as tls.ca, {tls.ca}: what a CA has signed is not the CA"
+                yield Finding("error", where((*place, "tls", key)), message, "name the operator's own, which it signed")
+        if fleet.target == "lab":
+            message = "nobody brings certificates to a lab's hosts, and their etcd would wait for them"
+            yield Finding("error", where((*place, "tls")), message, "leave tls out of a lab's parameters")
+    elif login is not None:
+        message = "etcd.login sends a password over plain http: whoever is on the overlay can read it"
+        yield Finding("warning", where((*place, "login")), message, "add etcd.tls")
 
 
 def _timing(fleet: Fleet, where: Where) -> Iterator[Finding]:

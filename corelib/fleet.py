@@ -116,20 +116,21 @@ class Value(BaseModel):
 
 
 class Member(NamedTuple):
-    """One etcd member: the host's name and its address on the overlay."""
+    """One etcd member: the host's name and its address on the overlay; `https` where the cluster speaks TLS."""
 
     name: str
     address: IPv4Address
+    scheme: Literal["http", "https"] = "http"
 
     @property
     def peer_url(self) -> str:
         """What the other members call it."""
-        return f"http://{self.address}:{PEER_PORT}"
+        return f"{self.scheme}://{self.address}:{PEER_PORT}"
 
     @property
     def client_url(self) -> str:
         """What clients call it."""
-        return f"http://{self.address}:{CLIENT_PORT}"
+        return f"{self.scheme}://{self.address}:{CLIENT_PORT}"
 
 
 class Release(Value):
@@ -180,11 +181,32 @@ class Overlay(Value):
     keys: dict[HostName, WireguardKey] = {}
 
 
+class Tls(Value):
+    """How an operator's tools trust etcd, and are trusted by it: PEM files, by reference.
+
+    The CA has signed the members' certificates and the operator's own. The latter names no address and no host: a peer
+    port lets a client in only from those that its certificate names (etcd's docs, op-guide/security).
+    """
+
+    ca: Reference
+    certificate: Reference
+    key: Reference
+
+
+class Login(Value):
+    """A user of etcd's own authentication who may read and write what the verifier writes."""
+
+    user: Annotated[str, Field(pattern=r"^[^\s:]+$")]  # a colon would end it in HTTP's basic authentication
+    password: Reference
+
+
 class Etcd(Value):
     """etcd's bootstrap, frozen apart from who came and went since, its timing in milliseconds, and what it may keep.
 
     `auto_compaction` is how much history it keeps (`1h`), `quota_mb` how large its data may grow in MiB (etcd's own
     limit is 2 GiB), `metrics_port` a listener for metrics and health alone. Each is etcd's own default if absent.
+    With `tls` all members speak TLS, from the bootstrap on (their ids derive from their URLs), and want certificates of
+    their clients; `login` is who asks, where etcd wants one.
     """
 
     # A token stands in an environment file and in every member's hash: no quotes, blanks or dollars.
@@ -199,16 +221,24 @@ class Etcd(Value):
     bootstrap: Annotated[dict[HostName, IPv4Address], Field(min_length=1)]
     added: dict[HostName, IPv4Address] = {}
     removed: tuple[HostName, ...] = ()
+    tls: Tls | None = None
+    login: Login | None = None
+
+    @property
+    def scheme(self) -> Literal["http", "https"]:
+        """How every URL of a member begins."""
+        return "https" if self.tls else "http"
 
     @property
     def founders(self) -> tuple[Member, ...]:
         """The bootstrap members in the order in which they are written."""
-        return tuple(Member(name, address) for name, address in self.bootstrap.items())
+        return tuple(Member(name, address, self.scheme) for name, address in self.bootstrap.items())
 
     @property
     def members(self) -> tuple[Member, ...]:
         """Who is in the cluster now: founders, then those who were added, without those who were removed."""
-        ever = (*self.founders, *(Member(name, address) for name, address in self.added.items()))
+        added = (Member(name, address, self.scheme) for name, address in self.added.items())
+        ever = (*self.founders, *added)
         return tuple(member for member in ever if member.name not in self.removed)
 
     def joined_by(self, name: str) -> tuple[Member, ...]:

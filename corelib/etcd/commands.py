@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ..fleet import CLIENT_PORT, PEER_PORT
+from ..userdata.certificates import CA, CERTIFICATE, KEY
 from .case import Check
 from .intended import Intended, OnHost
 
@@ -61,7 +62,23 @@ def see(row: Check, intended: Intended) -> str:
         return ""
     everywhere = ",".join(member.client_url for member in intended.members)
     on = intended.hosts.get(one.name) or OnHost(intended.unit, "/var/lib/etcd")
-    typed = command(_At(one.client_url, one.peer_url, everywhere, on.unit, on.data_dir))
     there = intended.only_from_hosts or row.check in _ON_HOST
+    at = _At(one.client_url, one.peer_url, everywhere, on.unit, on.data_dir)
+    typed = _let_in(command(at), intended, there=there)
     login = intended.logins.get(one.name, "") if there else ""
     return f'{login} "{typed}"' if login else typed
+
+
+def _let_in(typed: str, intended: Intended, *, there: bool) -> str:
+    """The same with the certificates and the user that it takes; etcdctl asks for the password itself.
+
+    `there`: on the host, which has certificates of its own, that only root may use.
+    """
+    user = f" --user={intended.user}" if intended.user else ""
+    etcdctl = curl = ""
+    if intended.certificates is not None:
+        ca, certificate, key = (CA, CERTIFICATE, KEY) if there else intended.certificates
+        etcdctl = f" --cacert={ca} --cert={certificate} --key={key}"
+        curl = f" --cacert {ca} --cert {certificate} --key {key}"
+    sudo = "sudo " if curl and there else ""
+    return typed.replace("etcdctl ", f"{sudo}etcdctl{etcdctl}{user} ").replace("curl ", f"{sudo}curl{curl} ")

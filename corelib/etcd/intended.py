@@ -43,13 +43,15 @@ class Intended:
     leaving: tuple[str, ...] = ()
     unit: str = "etcd-member.service"  # what runs etcd on a host
     logins: Mapping[str, str] = field(default_factory=dict)  # how a person logs in to each host, as typed
+    certificates: tuple[str, str, str] | None = None  # CA, certificate and key, as typed; None: plain http
+    user: str = ""  # of etcd's own authentication
     only_from_hosts: bool = False  # the members' addresses are reachable from their hosts only
     hosts: Mapping[str, OnHost] = field(default_factory=dict)  # of the hosts that can be asked about their member
 
     @classmethod
     def of(cls, fleet: Fleet, deployed: Collection[str] | None = None) -> Intended:
         """What a fleet asks for; `deployed` are the hosts whose machines exist, None: nobody knows."""
-        etcd = fleet.etcd
+        etcd, tls = fleet.etcd, fleet.etcd.tls
         missing = [] if deployed is None else [one.name for one in etcd.members if one.name not in deployed]
         return cls(
             members=etcd.members,
@@ -62,4 +64,12 @@ class Intended:
             awaiting=frozenset(missing),
             joining=frozenset(etcd.added),
             leaving=etcd.removed,
+            certificates=(_typed(tls.ca), _typed(tls.certificate), _typed(tls.key)) if tls else None,
+            user=etcd.login.user if etcd.login else "",
         )
+
+
+def _typed(reference: str) -> str:
+    """What a shell takes as the file behind a reference."""
+    kind, _, rest = reference.partition(":")
+    return rest if kind == "file" else f"<(printenv {rest})"

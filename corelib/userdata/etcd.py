@@ -13,6 +13,7 @@ from ..fleet import (
     Etcd,
     Host,
 )
+from . import certificates
 from .cloudconfig import Quoted
 from .overlay import Order
 
@@ -54,6 +55,7 @@ def _shared(etcd: Etcd, host: str, *, complete: bool) -> dict[str, str]:
         "ETCD_INITIAL_CLUSTER": ",".join(f"{member.name}={member.peer_url}" for member in members),
         "ETCD_INITIAL_CLUSTER_STATE": "existing" if joins else "new",
     }
+    lines |= certificates.settings() if etcd.tls else {}
     return lines | (_tuning(etcd) if complete else {})
 
 
@@ -72,13 +74,14 @@ def host_file(service: Service, etcd: Etcd, host: Host, *, complete: bool) -> di
 
 
 def _own(etcd: Etcd, host: Host, *, complete: bool) -> dict[str, str]:
-    peer, client = f"http://{host.address}:{PEER_PORT}", f"http://{host.address}:{CLIENT_PORT}"
+    http = etcd.scheme
+    peer, client = f"{http}://{host.address}:{PEER_PORT}", f"{http}://{host.address}:{CLIENT_PORT}"
     listen_peer, listen_client = [peer], [client]
     if etcd.legacy_ports:
-        listen_peer.append(f"http://{host.address}:{LEGACY_PEER_PORT}")
-        listen_client.append(f"http://{host.address}:{LEGACY_CLIENT_PORT}")
+        listen_peer.append(f"{http}://{host.address}:{LEGACY_PEER_PORT}")
+        listen_client.append(f"{http}://{host.address}:{LEGACY_CLIENT_PORT}")
     if etcd.loopback_listener:
-        listen_client.append(f"http://127.0.0.1:{CLIENT_PORT}")
+        listen_client.append(f"{http}://127.0.0.1:{CLIENT_PORT}")
     lines = {
         "ETCD_INITIAL_ADVERTISE_PEER_URLS": peer,
         "ETCD_LISTEN_PEER_URLS": ",".join(listen_peer),
@@ -86,12 +89,12 @@ def _own(etcd: Etcd, host: Host, *, complete: bool) -> dict[str, str]:
         "ETCD_ADVERTISE_CLIENT_URLS": client,
     }
     if complete and etcd.metrics_port:
-        lines["ETCD_LISTEN_METRICS_URLS"] = f"http://{host.address}:{etcd.metrics_port}"
+        lines["ETCD_LISTEN_METRICS_URLS"] = f"{http}://{host.address}:{etcd.metrics_port}"
     return lines
 
 
-def started_unit(service: Service, network: Order) -> dict[str, Any]:
-    """The service enabled, started, and ordered on the overlay and on its data disk.
+def started_unit(service: Service, network: Order, *, secured: bool) -> dict[str, Any]:
+    """The service enabled, started, and ordered on the overlay and on its data disk; `secured`: on its certificates.
 
     A missing environment file is an error here.
     """
@@ -102,14 +105,14 @@ def started_unit(service: Service, network: Order) -> dict[str, Any]:
         f"Wants={' '.join(wants)}\n"
         + (f"Requires={requires[0]}\n" if requires else "")
         + f"After={' '.join([*wants, *requires])}\n"
-        f"RequiresMountsFor={service.data_dir}\n"
-        "\n"
+        f"RequiresMountsFor={service.data_dir}\n" + (f"AssertPathExists={certificates.KEY}\n" if secured else "") + "\n"
     )
     # A new file system belongs to root. etcd2.service runs all that it runs as etcd (User=), unless it is told not to.
     owned = f"PermissionsStartOnly=true\nExecStartPre=/usr/bin/install -d -m 0700 -o etcd -g etcd {service.data_dir}\n"
     drop_in = _drop_in(order + _environment(service, optional="") + owned)
-    # To command it as well would hold up whatever reads the user-data while the overlay waits for its secret.
-    command = {} if network.started else {"command": "start"}
+    # To command it as well would hold up whatever reads the user-data while the overlay waits for its secret, or fail
+    # for want of the certificates that start it.
+    command = {} if network.started or secured else {"command": "start"}
     return {"name": service.unit, "enable": True, **command, "drop_ins": [drop_in]}
 
 

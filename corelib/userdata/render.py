@@ -16,7 +16,7 @@ from typing import Any
 from ..errors import BadInput
 from ..fleet import Cluster, Fleet, Host
 from ..report import Finding, Report
-from . import disk, etcd, overlay
+from . import certificates, disk, etcd, overlay
 from .cloudconfig import HEADER, Quoted, write
 from .lint import RELEASES, Trap, lint_written
 
@@ -103,7 +103,9 @@ def _bootable_host(fleet: Fleet, host: Host, part: overlay.Part) -> dict[str, An
             etcd.host_file(service, fleet.etcd, host, complete=True),
         ]
         units += disk.units(service.data_dir)
-        units.append(etcd.started_unit(service, overlay.order(fleet.overlay)))
+        secured = fleet.etcd.tls is not None
+        units += certificates.units(service.unit) if secured else []
+        units.append(etcd.started_unit(service, overlay.order(fleet.overlay), secured=secured))
     return _document(fleet, host.name, files, units)
 
 
@@ -145,3 +147,9 @@ def _findings(fleet: Fleet, host: str, text: str, part: overlay.Part, traps: Ite
     if part.secret:
         message = f"the overlay, and all that runs on it, waits for {part.secret}"
         yield Finding("info", host, message, "bring it over SSH after the boot; it starts as soon as it is there")
+    if f"PathExists={certificates.KEY}\n" in text:
+        remedy = (
+            f"bring {certificates.CA}, {certificates.CERTIFICATE} and then the key over SSH after the boot: one for "
+            "servers and clients, with the host's overlay address in it (and 127.0.0.1, if it listens there)"
+        )
+        yield Finding("info", host, f"etcd waits for {certificates.KEY}", remedy)

@@ -58,6 +58,7 @@ def fleets(draw: st.DrawFn) -> Fleet:
         "bootstrap": {name: address for name, address in members.items() if name not in added},
         "added": added,
         **(three if distribution == "flatcar" and draw(st.booleans()) else {}),
+        **({"tls": {"ca": "file:ca", "certificate": "file:c", "key": "env:KEY"}} if draw(st.booleans()) else {}),
     }
     names = [host["name"] for one in clusters for host in one["hosts"]]
     overlay: dict[str, Any] = {"kind": kind, "network": "10.1.0.0/16"}
@@ -103,15 +104,16 @@ def test_every_host_reads_what_its_fleet_means(fleet: Fleet) -> None:
             continue
         shared, own = variables(files[f"{stem}.env"].content), variables(files[f"{stem}.{host.name}.env"].content)
         assert set(shared) & set(own) == set()
-        joins = host.name in fleet.etcd.added
+        joins, http = host.name in fleet.etcd.added, fleet.etcd.scheme
+        assert ("ETCD_PEER_CLIENT_CERT_AUTH" in shared) == (http == "https")
         members = fleet.etcd.joined_by(host.name) if joins else fleet.etcd.founders
         assert shared["ETCD_INITIAL_CLUSTER_STATE"] == ("existing" if joins else "new")
         assert shared["ETCD_INITIAL_CLUSTER_TOKEN"] == fleet.etcd.token
         assert shared["ETCD_INITIAL_CLUSTER"] == ",".join(f"{one.name}={one.peer_url}" for one in members)
-        assert own["ETCD_ADVERTISE_CLIENT_URLS"] == f"http://{host.address}:2379"
-        assert own["ETCD_INITIAL_ADVERTISE_PEER_URLS"] == f"http://{host.address}:2380"
-        assert ("http://127.0.0.1:2379" in own["ETCD_LISTEN_CLIENT_URLS"]) == fleet.etcd.loopback_listener
-        assert (f"http://{host.address}:4001" in own["ETCD_LISTEN_CLIENT_URLS"]) == fleet.etcd.legacy_ports
+        assert own["ETCD_ADVERTISE_CLIENT_URLS"] == f"{http}://{host.address}:2379"
+        assert own["ETCD_INITIAL_ADVERTISE_PEER_URLS"] == f"{http}://{host.address}:2380"
+        assert (f"{http}://127.0.0.1:2379" in own["ETCD_LISTEN_CLIENT_URLS"]) == fleet.etcd.loopback_listener
+        assert (f"{http}://{host.address}:4001" in own["ETCD_LISTEN_CLIENT_URLS"]) == fleet.etcd.legacy_ports
         assert (units[unit_name].enable, units[unit_name].mask) == (True, False)
 
 

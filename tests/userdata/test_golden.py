@@ -21,6 +21,11 @@ COREOS = "".join(line for line in PRD.splitlines(keepends=True) if not line.star
     "{distribution: flatcar, channel: beta, version: 4757.1.0}",
     "{distribution: coreos, channel: stable, version: 2512.3.0}",
 )
+TLS = PRD.replace(
+    "    bootstrap:",
+    "    tls: {ca: file:ca.pem, certificate: file:operator.pem, key: file:operator-key.pem}\n    bootstrap:",
+    1,
+)
 FOLDERS = {
     "flatcar-bootable": (PRD, "bootable"),
     "flatcar-bootable-wireguard": (wireguard(), "bootable"),
@@ -29,6 +34,7 @@ FOLDERS = {
         "bootable",
     ),
     "flatcar-as-written": (PRD, "as-written"),
+    "flatcar-bootable-tls": (TLS, "bootable"),
     "coreos-bootable": (COREOS, "bootable"),
     "coreos-as-written": (COREOS, "as-written"),
 }

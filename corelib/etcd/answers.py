@@ -17,8 +17,11 @@ Headers = dict[str, str]  # names in lower case
 
 
 def version(body: Any, _: Headers) -> str:
-    """`GET /version`."""
-    text = _object(body).get("etcdserver")
+    """`GET /version`; etcd 2.0 tells it as plain text (`etcd 2.0.13`) or as `releaseVersion`."""
+    if isinstance(body, str):
+        text: Any = body.removeprefix("etcd ")
+    else:
+        text = _object(body).get("etcdserver", _object(body).get("releaseVersion"))
     if not isinstance(text, str) or not re.fullmatch(r"\d{1,4}(\.\d{1,4}){1,2}([-+.].{0,40})?", text):
         raise ValueError("no version of etcd in it")
     return text
@@ -52,7 +55,15 @@ def status(body: Any, _: Headers) -> Status:
         db_used=_number(body, "dbSizeInUse"),
         index=_number(body, "raftIndex"),
         applied=_number(body, "raftAppliedIndex"),
+        quota=_number(body, "dbSizeQuota"),
+        downgrade=_downgrade(body.get("downgradeInfo")),
     )
+
+
+def _downgrade(info: Any) -> str:
+    """The version that a downgrade is under way to; `downgradeInfo` is there from 3.6 on."""
+    content = _object(info or {})
+    return str(content.get("targetVersion") or "?") if content.get("enabled") is True else ""
 
 
 _METRIC = re.compile(
@@ -112,9 +123,11 @@ def done(body: Any, _: Headers) -> bool:
 
 
 def alarms(body: Any, _: Headers) -> tuple[Alarm, ...]:
-    """`/v3/maintenance/alarm`."""
-    _header(body)
-    entries = map(_object, _list(body.get("alarms")))
+    """`/v3/maintenance/alarm`; up to 3.4 it has no header, so an empty object says that there is none."""
+    content = _object(body)
+    if content.keys() - {"header", "alarms"}:
+        raise ValueError("not a list of alarms")
+    entries = map(_object, _list(content.get("alarms")))
     return tuple(Alarm(_number(entry, "memberID"), str(entry.get("alarm", "?"))) for entry in entries)
 
 
@@ -131,6 +144,20 @@ def _header(body: Any) -> dict[str, Any]:
     if not _number(header, "cluster_id"):
         raise ValueError("no id of a cluster in it")
     return header
+
+
+def token(body: Any, _: Headers) -> str:
+    """The token in a `/v3/auth/authenticate`."""
+    _header(body)
+    if not isinstance(body.get("token"), str) or not re.fullmatch(r"[!-~]+", body["token"]):
+        raise ValueError("no token in it")
+    return str(body["token"])
+
+
+def v2_listed(entry: Any) -> Listed:
+    """One entry of etcd 2.x's `/v2/members`, whose ids are hex."""
+    entry = _object(entry)
+    return _listed({**entry, "id": int(str(entry.get("id", "")), 16)}, "id")
 
 
 def _listed(entry: Any, id_key: str) -> Listed:

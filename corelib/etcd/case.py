@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..fleet import Member, quorum
+from .credentials import barred
 from .identity import Identity, shown
 from .intended import Intended
 from .samples import Listed, Sample, Samples, Trace, View
@@ -108,6 +109,10 @@ class Case:
     def up(self) -> list[str]:
         """The members of this cluster whose client port answers."""
         return [m.name for m, s in self.pairs() if _is_ours(s.listing.value, self)]
+
+    def barred(self) -> list[str]:
+        """The members of this cluster that let nobody read whose credentials they do not accept."""
+        return [m.name for m, s in self.pairs() if _is_ours(s.listing.value, self) and barred(s.linearizable)]
 
     def voters(self) -> tuple[Listed, ...]:
         """Who votes, as the fullest list says; nobody, if nobody gave a list."""

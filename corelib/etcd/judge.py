@@ -40,7 +40,8 @@ class Verdict:
     """`sentence` says what is wrong, where, how much may still fail and what to do; `rows` are all checks in order.
 
     `awaiting`: nothing is wrong, and some members come or go as intended. `unproven`: nothing is known to be wrong, and
-    something could not be asked. `trips` are milliseconds, of each follower to the leader, of it to its quorum;
+    something could not be asked, or cannot be: of etcd 2.x that is the best there is, as it tells nothing of alarms, of
+    a hash of its data, of disks. `trips` are milliseconds, of each follower to the leader, of it to its quorum;
     `between` are those that etcd has measured itself, from one member to each other.
     """
 
@@ -124,13 +125,15 @@ def _on_its_way(case: Case, left: str) -> str:
 
 
 def _well(case: Case, left: str) -> str:
+    return f"healthy: {_told(case)}, their data agree; {left}"
+
+
+def _told(case: Case) -> str:
+    """What is the same about a healthy cluster of any generation."""
     leaders = [s.status.value.leader for _, s in case.pairs() if s.status.value]
     members = f"all {len(case.expected)} members"
     writes = f"{members} read and write" if case.samples.canary else f"{members} read (no write was tried)"
-    return (
-        f"healthy: cluster {shown(case.identity.cluster)} is the rendered one, {case.name_of(leaders[0])} leads, "
-        f"{writes}, their data agree; {left}"
-    )
+    return f"cluster {shown(case.identity.cluster)} is the rendered one, {case.name_of(leaders[0])} leads, {writes}"
 
 
 def _ill(layers: Sequence[Layer], case: Case, left: str) -> str:
@@ -138,6 +141,8 @@ def _ill(layers: Sequence[Layer], case: Case, left: str) -> str:
         return "nothing is rendered, so nothing can be verified; name the members in the parameters"
     failed = [[row for row in layer if row.state == "failed" and row.problem] for layer in layers]
     first = next((rows for rows in failed if rows), [])
+    if not first and (lacking := _lacking(case, layers)):
+        return _as_far_as(case, lacking, left)
     if not first:
         unproven = [row for layer in layers for row in layer if row.state == "not checked"]
         check = next((row.check for row in unproven if row.problem), "")
@@ -148,6 +153,22 @@ def _ill(layers: Sequence[Layer], case: Case, left: str) -> str:
     told = left.startswith("quorum lost") and first[0].check in ("client port", "process")
     remedy = "" if told else f"; {_remedy(first)}"
     return f"{_problems(first)}; {left}{remedy}"
+
+
+def _lacking(case: Case, layers: Sequence[Layer]) -> list[str]:
+    """What this etcd cannot tell, if that is all that was not checked."""
+    unproven = [row for layer in layers for row in layer if row.state == "not checked"]
+    old = {m.name for m, s in case.pairs() if s.alarms.outcome == "lacks"}
+    by_nature = [row for row in unproven if row.member in old and not row.problem and " has no " in row.found]
+    return list(dict.fromkeys(row.check for row in by_nature)) if len(by_nature) == len(unproven) else []
+
+
+def _as_far_as(case: Case, lacking: list[str], left: str) -> str:
+    version = next((s.version.value for _, s in case.pairs() if s.version.value), "")
+    return (
+        f"nothing is wrong with what etcd {version} can tell: {_told(case)}; not checked, for it tells nothing of "
+        f"them: {joined(lacking)}; {left}; look after the disks and clocks of the hosts by hand"
+    )
 
 
 def _none_answers(case: Case) -> bool:
@@ -165,6 +186,9 @@ def _all_silent(case: Case) -> str:
         "refused": "etcd is not running on any host; was it started? (do not wipe any data)",
         "unreachable": "no host can be reached from here: check the overlay and this machine's way to it",
         "mute": "all accept connections and stay silent: no quorum has formed, or all hang; do not wipe any data",
+        "speaks TLS": "all speak TLS, and plain http is expected: name their CA and a certificate in etcd.tls",
+        "speaks plain": "all speak plain http, and TLS is expected: were they rendered before etcd.tls was set?",
+        "bad certificate": "the certificates of all of them are refused: read the table for why, and restart nothing",
         "not asked": "the time was up before anybody was asked: verify again with more time",
     }
     asked = ", ".join(f"{m.name} at {m.address}" for m in case.expected)
@@ -206,6 +230,8 @@ def _versions(case: Case) -> Iterable[Finding]:
 
 
 def _flaw(version: tuple[int, ...]) -> str:
+    if version[:1] == (2,):
+        return "is of a generation that gets no fixes any more, and later ones cannot be reached in one step"
     if version in _CORRUPTING:
         return "can corrupt its data when it is killed under load"
     oldest = _OLDEST_GOOD.get(version[:2], ())

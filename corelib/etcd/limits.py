@@ -8,10 +8,12 @@ leader added for a follower. etcd's own figures of round trips begin near zero a
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 from ..fleet import Member
 from ..report import Finding
 from .case import CLUSTER, Case, Check, Layer
+from .credentials import AUTH_IS_OFF
 from .samples import Metrics, Sample
 
 LAG = 5000  # entries behind; a leader takes no more writes when as many are not carried out (etcd, maxGapBetween…)
@@ -21,6 +23,7 @@ _NEAR = 0.5
 _FULL = 0.8
 _SKEW_S = 1.0  # from there on etcd itself complains (rafthttp, maxClockDifference)
 _ROUGH_S = 1.0  # how far a Date may be off, which tells whole seconds only
+_RENEW_DAYS = 30  # before a certificate expires
 _WIDE = 100 << 20  # bytes that are not worth a defragmentation
 
 
@@ -39,6 +42,8 @@ def near(case: Case) -> Iterator[Finding]:
         yield from _space(case, member, sample)
         yield from _commits(member, sample)
         yield from _clock(member, sample)
+        yield from _certificates(member, sample)
+        yield from _plans(member, sample)
     yield from _elections(case)
 
 
@@ -92,7 +97,8 @@ def _trip(case: Case, member: Member) -> Check:
     heartbeat, election = case.intended.heartbeat_ms, case.intended.election_ms
     expected, taken = f"a round trip under the heartbeat of {heartbeat} ms", trips(case).get(member.name)
     if taken is None:
-        return Check(member.name, "round trip", expected, "not measured", "not checked")
+        found = next((_unmeasured(s) for m, s in case.pairs() if m == member), "not measured")
+        return Check(member.name, "round trip", expected, found, "not checked")
     found = f"{taken:.0f} ms"
     if taken <= heartbeat:
         return Check(member.name, "round trip", expected, found, "passed")
@@ -123,7 +129,7 @@ def _disk(case: Case, member: Member, sample: Sample) -> Check:
     limit = max(case.intended.heartbeat_ms, SLOW_DISK_MS)
     expected, taken = f"writes its log in under {limit} ms", slowest_write_ms(sample)
     if taken is None:
-        return Check(member.name, "disk", expected, "not measured", "not checked")
+        return Check(member.name, "disk", expected, _unmeasured(sample), "not checked")
     found = f"{taken:.1f} ms on average"
     if taken < limit:
         return Check(member.name, "disk", expected, found, "passed")
@@ -139,7 +145,7 @@ def _lag(case: Case, member: Member, sample: Sample) -> Check:
     newest = max((s.after.value.index for _, s in case.pairs() if s.after.value is not None), default=0)
     own = sample.after.value
     if own is None or not newest:
-        return Check(member.name, "log", expected, "not measured", "not checked")
+        return Check(member.name, "log", expected, _unmeasured(sample), "not checked")
     behind = newest - own.applied
     if behind < LAG:
         return Check(member.name, "log", expected, f"{behind} behind", "passed")
@@ -151,9 +157,9 @@ def _lag(case: Case, member: Member, sample: Sample) -> Check:
 def _space(case: Case, member: Member, sample: Sample) -> Iterator[Finding]:
     status = sample.after.value or sample.status.value
     metrics: Metrics | None = sample.metrics.value
-    quota = (metrics.quota if metrics else 0) or case.intended.quota_mb << 20
     if status is None:
         return
+    quota = status.quota or (metrics.quota if metrics else 0) or case.intended.quota_mb << 20
     if status.db_size > _FULL * quota:
         message = f"its data have {_mb(status.db_size)}, and its quota is {_mb(quota)}: beyond that it takes no writes"
         yield Finding("warning", member.name, message, "compact and defragment, one member at a time")
@@ -175,6 +181,31 @@ def _clock(member: Member, sample: Sample) -> Iterator[Finding]:
     if ahead is not None and abs(ahead) > limit:
         message = f"its clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} this machine's"
         yield Finding("warning", member.name, message, "look at its time service; leases and certificates depend on it")
+
+
+def _certificates(member: Member, sample: Sample) -> Iterator[Finding]:
+    """What expires soon, of the client port and of the peer port, which often show the same."""
+    shown = [reply.certificate for reply in (sample.version, sample.peer) if reply.value is not None]
+    soon = [(one.expires, one.left) for one in shown if one is not None and one.left < _RENEW_DAYS * 86400]
+    for expires, left in sorted(soon)[:1]:
+        message = (
+            f"its certificate expires on {datetime.fromtimestamp(expires, UTC):%Y-%m-%d}, in {left / 86400:.0f} days"
+        )
+        yield Finding("warning", member.name, message, "bring it a new one of the same CA, one member at a time")
+
+
+def _plans(member: Member, sample: Sample) -> Iterator[Finding]:
+    """What is neither a fault nor near one, and hardly meant to stay so."""
+    if AUTH_IS_OFF in sample.login.detail:
+        message = "a user is given, and etcd's authentication is off: whoever reaches it can read and write"
+        yield Finding("warning", member.name, message, "etcdctl auth enable, or take etcd.login out")
+    if sample.status.value is not None and sample.status.value.downgrade:
+        message = f"a downgrade to {sample.status.value.downgrade} is under way"
+        yield Finding("warning", member.name, message, "finish it, one member at a time, or: etcdctl downgrade cancel")
+
+
+def _unmeasured(sample: Sample) -> str:
+    return sample.metrics.detail if sample.metrics.outcome == "lacks" else "not measured"
 
 
 def _elections(case: Case) -> Iterator[Finding]:

@@ -21,14 +21,23 @@ def margin(case: Case) -> str:
         return f"a quorum serves; how much more may fail is unknown, as {joined(unasked)} could not be asked"
     if not up:
         return f"unknown: no member of the rendered cluster answers clients ({voters} voters, quorum {needed})"
-    if unasked and up + len(unasked) >= needed:
-        first = f"reach {joined(unasked)} first; do not wipe"
-        return f"unknown: {up} of {voters} voters answer, quorum {needed}, and they have no leader: {first}"
-    if up >= needed:
-        return f"{up} of {voters} voters answer, quorum {needed}, and they have no leader"
+    if up + len(unasked) >= needed:
+        return f"{_undecided(case, unasked)}{up} of {voters} voters answer, quorum {needed}, {_why(case, unasked)}"
     silent = [member.name for member in case.expected if member.name not in case.up()]
     back = f"restart {joined(silent, 'or')}" if silent else "start or remove the voters that are not rendered"
     return f"quorum lost: {up} of {voters}, needs {needed}: {back}; do not wipe"
+
+
+def _undecided(case: Case, unasked: list[str]) -> str:
+    return "unknown: " if unasked or case.barred() else ""
+
+
+def _why(case: Case, unasked: list[str]) -> str:
+    """What keeps those that answer from serving, or us from knowing."""
+    if case.barred():
+        return "and they let nobody read without credentials that they accept"
+    first = f": reach {joined(unasked)} first; do not wipe" if unasked else ""
+    return f"and they have no leader{first}"
 
 
 def _spare(voters: int, needed: int, serving: int, unasked: list[str]) -> str:

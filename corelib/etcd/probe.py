@@ -12,13 +12,28 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType, TracebackType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from ..fleet import CLIENT_PORT, PEER_PORT, Member, quorum
-from . import answers
+from . import answers, v2
 from .canary import RESERVED, Canaries, base64_of
 from .client import Connection
-from .samples import NOT_ASKED, Alarm, Canary, Hash, HostFacts, Metrics, Range, Reply, Sample, Samples, View
+from .credentials import AUTH_IS_OFF, Credentials, barred
+from .samples import (
+    ABOUT_TLS,
+    NOT_ASKED,
+    Alarm,
+    Canary,
+    Hash,
+    HostFacts,
+    Metrics,
+    Range,
+    Reply,
+    Sample,
+    Samples,
+    View,
+)
+from .tls import Trust
 from .way import Way
 
 T = TypeVar("T")
@@ -26,16 +41,20 @@ AskHost = Callable[[float], Reply[HostFacts]]  # until a time of `time.monotonic
 
 ELECTIONS = 2  # an election takes between one and two election timeouts: etcd randomises it in that range
 LATECOMER_S = 1.0  # a member that is just starting, while the others serve
-PAUSE_S = 0.2  # between looks
+PAUSE_S = 0.2  # between looks, or longer
+MOST_LOOKS = 12
 SLOW_S = 0.1  # a write
 ROUNDS = 3  # reads whose shortest one is a round trip: a single one may have met a collection of garbage
 HOST_S = 6.0  # all that is asked of one host, while the members are asked
-# Calls one after the other at most: the last look, alarms, six of the canary, four for HashKV, five to
+# Calls one after the other at most: the last look, a login, alarms, six of the canary, four for HashKV, five to
 # measure, and where writes are slow six of another canary and the metrics.
-AFTER_SETTLING = 24
+AFTER_SETTLING = 25
+# What one member is asked at most, on both ports: eight calls a look (of etcd 2.x; six otherwise), and as much as 22
+# once it is settled. A call that finds its connection closed is made once more, which a healthy member does not cause.
+MOST_REQUESTS = 8 * MOST_LOOKS + 24
 
 
-def probe(
+def probe(  # noqa: PLR0913 - two say what to ask, each other one has a default that means something by itself
     members: Sequence[Member],
     *,
     election_ms: int,
@@ -44,20 +63,25 @@ def probe(
     patience_s: float = 3.0,
     ways: Mapping[str, Way] = MappingProxyType({}),
     hosts: Mapping[str, AskHost] = MappingProxyType({}),
+    trust: Trust | None = None,
+    credentials: Credentials | None = None,
 ) -> Samples:
-    """Everything that the members answer, in at most `deadline_s` (default: two election timeouts and twelve calls).
+    """Everything that the members answer, in at most `deadline_s` (default: two election timeouts and AFTER_SETTLING
+    calls), with at most MOST_REQUESTS requests to each of them.
 
     Waits up to two election timeouts for a leader before it lets "no leader" stand. A call that has no answer after
     `patience_s` is given up; one that could not have that long before the deadline is not made ("not asked"). The
     canary is written only through members that the cluster lists by their rendered name and peer URL. By member's
     name, `ways` lead to their ports, straight from here where none is given, and `hosts` tell of them what they know.
+    No address of a member list is ever connected to. `trust`: over TLS; `credentials`: of a user of etcd's own
+    authentication.
     """
     begun = time.monotonic()
     election_s = ELECTIONS * election_ms / 1000
     end = begun + (deadline_s if deadline_s is not None else election_s + AFTER_SETTLING * patience_s)
     if not members:
         return Samples(())
-    with Pass(members, patience_s, end, ways) as run:
+    with Pass(members, patience_s, end, ways, Access(trust, credentials)) as run:
         told = run.start_hosts(hosts)
         samples, waited = _settle(run, election_s)
         able = [s.member for s in samples if s.linearizable.outcome == "answered"]
@@ -83,14 +107,28 @@ def probe(
     return Samples(tuple(whole), tried, waited, time.monotonic() - begun)
 
 
+class Access(NamedTuple):
+    """What lets us in: over TLS, and as a user of etcd's own authentication."""
+
+    trust: Trust | None = None
+    credentials: Credentials | None = None
+
+
 class Pass:
     """The connections of one pass, two for each member, and the threads that use them, one more for each host."""
 
-    def __init__(self, members: Sequence[Member], patience_s: float, end: float, ways: Mapping[str, Way]) -> None:
+    def __init__(
+        self, members: Sequence[Member], patience_s: float, end: float, ways: Mapping[str, Way], access: Access
+    ) -> None:
         self._members = members
         self._patience, self._end = patience_s, end
-        self._client = {m.name: Connection(str(m.address), CLIENT_PORT, ways.get(m.name)) for m in members}
-        self._peer = {m.name: Connection(str(m.address), PEER_PORT, ways.get(m.name)) for m in members}
+        self._client = {
+            m.name: Connection(str(m.address), CLIENT_PORT, ways.get(m.name), access.trust) for m in members
+        }
+        self._peer = {m.name: Connection(str(m.address), PEER_PORT, ways.get(m.name), access.trust) for m in members}
+        self._credentials = access.credentials
+        self._logins: dict[str, Reply[bool]] = {}  # by name, of those that have said yes or no
+        self._old: set[str] = set()  # the names of those that run etcd 2.x
         self._pool = ThreadPoolExecutor(3 * len(members), thread_name_prefix="probe")
 
     def __enter__(self) -> Pass:
@@ -134,19 +172,39 @@ class Pass:
     def _ask_client(self, member: Member) -> Sample:
         """What may hang comes last; after a port that does not answer nothing more is asked of it."""
         line = self._client[member.name]
-        sample = Sample(member, version=line.get("/version", answers.version, self.until()))
+        sample = Sample(member, version=line.version(self.until()))
         if sample.version.outcome not in ("answered", "failed"):
             return sample
+        if v2.speaks(sample.version):
+            self._old.add(member.name)
+            if self._credentials is not None:
+                line.authorize(self._credentials.basic, self._credentials.password)
+            return v2.ask(sample, line, self.until)
         listing = line.post("/v3/cluster/member/list", {"linearizable": False}, answers.view, self.until())
         sample = replace(sample, listing=listing)
         if listing.outcome != "answered":
             return sample
-        return replace(
-            sample,
-            status=line.post("/v3/maintenance/status", {}, answers.status, self.until()),
-            local=self._read(member, local=True),
-            linearizable=self._read(member),
-        )
+        sample = replace(sample, status=line.post("/v3/maintenance/status", {}, answers.status, self.until()))
+        sample = replace(sample, login=self._log_in(member))
+        if barred(sample.login):  # what is asked without a user would only be refused with other words
+            no: Reply[Range] = Reply("failed", detail=sample.login.detail)
+            return replace(sample, local=no, linearizable=no)
+        return replace(sample, local=self._read(member, local=True), linearizable=self._read(member))
+
+    def _log_in(self, member: Member) -> Reply[bool]:
+        """A token through this member for all that is asked of it; one that said yes or no is not asked again."""
+        if self._credentials is None or member.name in self._logins:
+            return self._logins.get(member.name, NOT_ASKED)
+        line, content = self._client[member.name], {"name": self._credentials.user}
+        line.authorize("", self._credentials.password)
+        content["password"] = self._credentials.password
+        reply = line.post("/v3/auth/authenticate", content, answers.token, self.until())
+        login: Reply[bool] = Reply(reply.outcome, value=reply.value is not None or None, detail=reply.detail)
+        if reply.value is not None:
+            line.authorize(reply.value, self._credentials.password)
+        if reply.value is not None or barred(login) or AUTH_IS_OFF in login.detail:
+            self._logins[member.name] = login
+        return login
 
     def _read(self, member: Member, *, local: bool = False) -> Reply[Range]:
         content = {"key": base64_of(RESERVED), "serializable": local}
@@ -154,6 +212,8 @@ class Pass:
 
     def alarms(self, member: Member) -> Reply[tuple[Alarm, ...]]:
         """The alarms; hangs without a quorum, so it is asked only of members that reach one."""
+        if member.name in self._old:
+            return v2.lacks("alarms")
         content = {"action": "GET"}
         return self._client[member.name].post("/v3/maintenance/alarm", content, answers.alarms, self.until())
 
@@ -161,10 +221,15 @@ class Pass:
         """A canary through these members; none is begun that could not be removed before the deadline."""
         if not members or time.monotonic() + 6 * self._patience > self._end:
             return Canary("", NOT_ASKED)
-        return Canaries(self._client, secrets.token_hex(8), self.until).sing(members, self.each)
+        kind = v2.Canaries if members[0].name in self._old else Canaries
+        alike = [member for member in members if (member.name in self._old) == (members[0].name in self._old)]
+        return kind(self._client, secrets.token_hex(8), self.until).sing(alike, self.each)
 
     def measure(self, member: Member) -> dict[str, Any]:
         """What says how near a member is to its limits: some reads in a row, its status once more, its metrics."""
+        if member.name in self._old:  # its reads by quorum are written to its log: they measure no way
+            lacking = v2.lacks("figures of its log, its disk and its round trips")
+            return {"after": lacking, "metrics": lacking}
         reads = [self._read(member) for _ in range(ROUNDS)]
         line = self._client[member.name]
         return {
@@ -179,6 +244,8 @@ class Pass:
         return self.each(able, self._metrics)
 
     def _metrics(self, member: Member) -> Reply[Metrics]:
+        if member.name in self._old:
+            return v2.lacks("metrics of that name")
         return self._client[member.name].text("/metrics", answers.metrics, self.until())
 
     def hashes(self, able: Sequence[Member], samples: Sequence[Sample]) -> dict[str, Reply[Hash]]:
@@ -188,13 +255,15 @@ class Pass:
         healthy versions; the peer port's is HashKV on every version.
         """
         hashes: dict[str, Reply[Hash]] = {}
-        listening = [s.member for s in samples if s.peer.outcome == "answered"]
+        hashes |= {name: v2.lacks("hash of its data") for name in self._old}
+        able = [member for member in able if member.name not in self._old]
+        listening = [s.member for s in samples if s.peer.outcome == "answered" and s.member.name not in self._old]
         for _ in range(2):
-            reads = self.each(able, self._read) if able else {s.member.name: s.local for s in samples}
-            revisions = [read.value.revision for read in reads.values() if read.value is not None]
+            reads = list(self.each(able, self._read).values()) or [s.local for s in samples if s.member in listening]
+            revisions = [read.value.revision for read in reads if read.value is not None]
             if not revisions:
                 break
-            hashes = self.each(listening, partial(self._hash, min(revisions)))
+            hashes |= self.each(listening, partial(self._hash, min(revisions)))
             if not _in_doubt(hashes):
                 break
             time.sleep(PAUSE_S)
@@ -213,17 +282,19 @@ def _settle(run: Pass, election_s: float) -> tuple[tuple[Sample, ...], float]:
         waited = time.monotonic() - begun
         if waited >= _worth_waiting(samples, election_s) or not run.until():
             return samples, waited
-        time.sleep(PAUSE_S)
+        time.sleep(max(PAUSE_S, election_s / (MOST_LOOKS - 1)))
 
 
 def _worth_waiting(samples: Sequence[Sample], election_s: float) -> float:
     """How long a look like this may be a passing state: an election, or one member that is just starting."""
+    if all(s.version.outcome in ABOUT_TLS for s in samples):
+        return 0.0
     serving = [s for s in samples if s.listing.value is not None]
     asked = [s for s in samples if s.version.outcome != "not asked"]  # time does not mend a host that is not reached
     if not asked:
         return 0.0
     leaders = {s.status.value.leader if s.status.value else 0 for s in serving}
-    read = all(s.linearizable.outcome == "answered" for s in serving)
+    read = all(s.linearizable.outcome == "answered" or barred(s.linearizable) for s in serving)
     if len(serving) < min(quorum(len(samples)), len(asked)) or not read or len(leaders) != 1 or 0 in leaders:
         return election_s
     published = all(entry.client_urls for s in serving if s.listing.value for entry in s.listing.value.members)

@@ -19,10 +19,26 @@ Outcome = Literal[
     "broken",  # the connection is closed in the middle
     "not etcd",  # something answers, and it is not etcd
     "bad JSON",  # says that it is JSON, and is not
+    "speaks TLS",  # and plain HTTP was expected
+    "speaks plain",  # and TLS was expected
+    "bad certificate",  # of another CA, for another name, expired or not valid yet
+    "wants certificate",  # of the client: there is none, or not one that it accepts
     "not asked",
     "not let in",  # a host's SSH does not take our key
     "another host key",  # a host's SSH is not the one that is pinned: nothing was sent
+    "lacks",  # this version of etcd has nothing of the kind
 ]
+
+# What time does not mend: one side speaks otherwise, or trusts otherwise, than the other.
+ABOUT_TLS: tuple[Outcome, ...] = ("speaks TLS", "speaks plain", "bad certificate", "wants certificate")
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What the other side has shown: when it expires (POSIX time), and how many seconds that was away then."""
+
+    expires: float
+    left: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +50,7 @@ class Reply(Generic[T]):
     detail: str = ""
     seconds: float = 0.0
     ahead: float | None = None  # seconds of its clock before ours, by the answer's Date, within half a second
+    certificate: Certificate | None = None  # over TLS
 
 
 NOT_ASKED: Reply[Any] = Reply("not asked")
@@ -76,6 +93,8 @@ class Status:
     db_used: int = 0
     index: int = 0
     applied: int = 0
+    quota: int = 0  # from 3.6 on; 0: it does not say
+    downgrade: str = ""  # from 3.6 on: the version that somebody wants to go back to
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +187,7 @@ class Sample:
     host: Reply[HostFacts] = NOT_ASKED
     peer: Reply[View] = NOT_ASKED  # from the peer port
     version: Reply[str] = NOT_ASKED
+    login: Reply[bool] = NOT_ASKED  # with the given user and password, where there are some
     listing: Reply[View] = NOT_ASKED
     status: Reply[Status] = NOT_ASKED
     local: Reply[Range] = NOT_ASKED  # a serializable read

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from ..fleet import CLIENT_PORT, PEER_PORT, Member, quorum
 from .case import Case, Check, Layer, State, joined, numbers, spelt
+from .credentials import barred
 from .hosts import is_told
 from .identity import shown
-from .samples import Listed, Reply, Sample, View
+from .samples import ABOUT_TLS, Listed, Reply, Sample, View
 
-OLDEST = (3, 4)  # the JSON gateway's /v3 begins with 3.4
+OLDEST = (3, 4)  # the JSON gateway's /v3 begins with 3.4; etcd 2.x is asked by its own interface
 
 
 def identity(case: Case) -> Layer:
@@ -93,16 +95,19 @@ def _client_port(member: Member, sample: Sample) -> Check:
     expected = f"answers on {member.address}:{CLIENT_PORT}"
     version = sample.version
     reply: Reply[str] | Reply[View] = version if version.value is None else sample.listing
-    if version.value is not None and numbers(version.value)[:2] < OLDEST:
+    if version.value is not None and numbers(version.value)[:1] != (2,) and numbers(version.value)[:2] < OLDEST:
         problem = f"{member.name} runs etcd {version.value}, which this check cannot ask"
         remedy = "use etcdctl of that version, or upgrade to etcd 3.5.6 or later, a minor version at a time"
         return Check(member.name, "client port", expected, f"etcd {version.value}", "failed", problem, remedy)
     if reply.outcome == "answered":
         return Check(member.name, "client port", expected, f"etcd {version.value}", "passed")
+    if no := barred(reply):
+        problem = f"{member.name} {no.problem}"
+        return Check(member.name, "client port", expected, _outcome(reply), "not checked", problem, no.remedy)
     problem, remedy = _silence(member, CLIENT_PORT, reply, peer_answers=sample.peer.outcome == "answered")
-    state: State = "not checked" if reply.outcome == "not asked" else "failed"
-    problem = "" if is_told(sample, reply) else problem
-    return Check(member.name, "client port", expected, _outcome(reply), state, problem, remedy)
+    if (reply.outcome == "mute" and sample.peer.outcome in ABOUT_TLS) or is_told(sample, reply):
+        problem = ""  # it cannot join its peers, whose port says why; or its host does
+    return Check(member.name, "client port", expected, _outcome(reply), _state(reply), problem, remedy)
 
 
 def peer_port(case: Case) -> Layer:
@@ -114,9 +119,11 @@ def _peer_port(member: Member, sample: Sample) -> Check:
     expected = f"answers on {member.address}:{PEER_PORT}"
     if sample.peer.outcome == "answered":
         return Check(member.name, "peer port", expected, "answers", "passed")
-    state: State = "not checked" if sample.peer.outcome == "not asked" else "failed"
+    state = _state(sample.peer)
     problem, remedy = _silence(member, PEER_PORT, sample.peer, peer_answers=False)
-    if sample.listing.outcome != "answered":
+    if sample.peer.outcome in ABOUT_TLS:
+        problem = "" if sample.version.outcome == sample.peer.outcome else problem
+    elif sample.listing.outcome != "answered" and not barred(sample.listing):
         problem = ""  # told by the client port, or by the host
     elif sample.linearizable.value is not None:
         problem += ", while it serves: only the way from here to its peer port is blocked"
@@ -125,8 +132,21 @@ def _peer_port(member: Member, sample: Sample) -> Check:
     return Check(member.name, "peer port", expected, _outcome(sample.peer), state, problem, remedy)
 
 
+_NO_ADDRESSES = (
+    "name a client certificate in etcd.tls that holds no address and no name, for etcd's peer port lets others in only "
+    "from those; if it is so already, read etcd's journal there; do not wipe its data"
+)
+
+
+def _state(reply: Reply[Any]) -> State:
+    """No answer is a failure, unless it is for nothing but our own want of time or of a certificate."""
+    return "not checked" if reply.outcome in ("not asked", "wants certificate") else "failed"
+
+
 def _silence(member: Member, port: int, reply: Reply[str] | Reply[View], *, peer_answers: bool) -> tuple[str, str]:
     """A clause and a remedy for a port that does not answer as etcd."""
+    if reply.outcome in ABOUT_TLS:
+        return _about_tls(member, port, reply)
     name, at = member.name, f"{member.address}:{port}"
     detail = f": {reply.detail}" if reply.detail else ""
     keep = "do not wipe its data"
@@ -149,6 +169,7 @@ def _silence(member: Member, port: int, reply: Reply[str] | Reply[View], *, peer
         case "broken":
             problem = f"closes connections on {at} without an answer{detail}"
             remedy = f"read etcd's journal on {name}: it may be starting, stopping or crashing; {keep}"
+            remedy = _NO_ADDRESSES if member.scheme == "https" and port == PEER_PORT else remedy
         case "failed":
             problem, remedy = f"answers on {at} with an error{detail}", f"read etcd's journal on {name}; {keep}"
         case "not asked":
@@ -157,6 +178,26 @@ def _silence(member: Member, port: int, reply: Reply[str] | Reply[View], *, peer
             problem = f"has something that is not etcd on {at} ({reply.outcome}{detail})"
             remedy = f"find what listens on port {port} of {name} (ss -ltnp) and give the port back to etcd"
     return f"{name} {problem}", remedy
+
+
+def _about_tls(member: Member, port: int, reply: Reply[Any]) -> tuple[str, str]:
+    """The same for a port where something runs that speaks otherwise, or trusts otherwise, than was rendered."""
+    name, at, keep = member.name, f"{member.address}:{port}", "do not wipe its data"
+    match reply.outcome:
+        case "speaks TLS":
+            problem = f"a TLS server answers at {at}, where plain http is expected"
+            remedy = "if etcd is to speak TLS, name its CA and a certificate in etcd.tls; otherwise take TLS off there"
+        case "speaks plain":
+            problem = f"a plain http server answers at {at}, where TLS is expected"
+            remedy = f"compare the URLs and certificates in its environment with the rendered ones; {keep}"
+        case "bad certificate":
+            problem = f"it shows a certificate at {at} that {reply.detail}"
+            new = f"a certificate of the cluster's CA for {member.address} that is valid now"
+            remedy = f"bring {name} {new}, and restart etcd there only; {keep}"
+        case _:
+            problem = f"it wants a client certificate at {at}, and {reply.detail}"
+            remedy = "name a certificate and key that the cluster's CA has signed in etcd.tls, and verify again"
+    return f"{name}: {problem}", remedy
 
 
 def _outcome(reply: Reply[str] | Reply[View]) -> str:

@@ -7,9 +7,9 @@ from typing import Any
 
 from ..fleet import Member
 from .case import CLUSTER, Case, Check, Layer, State
+from .credentials import barred
 from .samples import Alarm, Canary, Hash, Reply, Sample, Trace
 
-_NO_CREDENTIALS = ("user name is empty", "permission denied", "invalid auth token", "authentication")
 _KEEP = "do not wipe its data"
 
 _ALARM_REMEDIES = {
@@ -177,9 +177,11 @@ def _unanswered(member: Member, check: str, expected: str, reply: Reply[Any], wh
     found = f"{reply.outcome}{detail}"
     if reply.outcome == "not asked":
         return Check(member.name, check, expected, found, "not checked", f"{member.name} was not asked ({check})")
-    if any(text in reply.detail for text in _NO_CREDENTIALS):
-        problem = f"{member.name} asks for credentials, which this check does not have ({reply.detail})"
-        return Check(member.name, check, expected, found, "not checked", problem, "verify with a user that may read")
+    if reply.outcome == "lacks":
+        return Check(member.name, check, expected, reply.detail, "not checked")
+    if no := barred(reply):
+        problem = f"{member.name} {no.problem}"
+        return Check(member.name, check, expected, found, "not checked", problem, no.remedy)
     if reply.outcome == "mute":
         silence = f"{member.name} {what}: no answer in {reply.seconds:.1f} s"
         writing = check == "canary"

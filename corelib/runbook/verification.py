@@ -10,11 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .. import references
+from ..etcd import tls
+from ..etcd.credentials import Credentials
 from ..etcd.facts import facts, since
 from ..etcd.intended import Intended
 from ..etcd.judge import Verdict, judge
 from ..etcd.probe import probe
-from ..fleet import Fleet
+from ..fleet import Etcd, Fleet
 from ..project import Project
 from ..record import records
 from ..report import Report
@@ -48,14 +51,30 @@ def verify(fleet: Fleet, targets: Targets, at: Project) -> Verification:
     targets.hold_lab()
     inventory = Inventory(at.inventory(fleet.environment))
     rendered = Intended.of(fleet, inventory.read("azure").get("hosts", {}))
+    how = let_in(fleet.etcd, targets)
     with reach(fleet, rendered, inventory, targets.secret) as reached:
         intended, looked = reached.intended, reached.looked
-        samples = probe(intended.members, election_ms=intended.election_ms, ways=reached.ways, hosts=reached.hosts)
+        how |= {"ways": reached.ways, "hosts": reached.hosts}
+        samples = probe(intended.members, election_ms=intended.election_ms, **how)
     verdict = judge(intended, samples)
     verdict = replace(verdict, findings=Report.of([*verdict.findings, *reached.said]))
     now, (healthy, before) = facts(verdict, samples, intended), last_healthy(at, fleet.environment)
     changes = since(before, now) if before else ()
     return Verification(verdict, intended, {**now, "looked": looked, "since": list(changes)}, changes, healthy, looked)
+
+
+def let_in(etcd: Etcd, targets: Targets) -> dict[str, Any]:
+    """`trust` and `credentials` for a probe, as far as there are some. Raises BadInput if they cannot be read.
+
+    The key and the password are hidden from now on; the certificates are no secrets.
+    """
+    trust = credentials = None
+    if etcd.tls is not None:
+        ca, certificate = (references.resolve(one, targets.root) for one in (etcd.tls.ca, etcd.tls.certificate))
+        trust = tls.trust(ca, certificate, targets.secret(etcd.tls.key))
+    if etcd.login is not None:
+        credentials = Credentials(etcd.login.user, targets.secret(etcd.login.password))
+    return {"trust": trust, "credentials": credentials}
 
 
 def last_healthy(at: Project, environment: str) -> tuple[str, dict[str, Any]]:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2] / "corelib"
 PURE = {"errors", "fleet", "report", "plan", "parameters", "contradictions", "userdata", "tree"}
 PURE_FILES = {
     *("azure.desired", "azure.plan", "hetzner.plan"),
-    *("etcd.hosts", "etcd.lastwords", "etcd.onhost"),
+    *("etcd.hosts", "etcd.lastwords", "etcd.onhost", "etcd.credentials", "etcd.v2_answers"),
     *("etcd.identity", "etcd.judge", "etcd.intended", "etcd.facts", "etcd.commands"),
 }
 CLIENTS = PURE | {"azure", "hetzner", "etcd", "ssh"}

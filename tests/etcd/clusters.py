@@ -25,7 +25,7 @@ HEARTBEAT_MS, ELECTION_MS = 100, 500
 LIBC = ctypes.CDLL(None)
 
 
-def members(first: int, count: int = 4) -> tuple[Member, ...]:
+def four(first: int, count: int = 4) -> tuple[Member, ...]:
     return tuple(Member(f"azure-lab-0{n + 1}", IPv4Address(f"127.0.14.{first + n}")) for n in range(count))
 
 
@@ -51,12 +51,25 @@ def die_with_parent() -> None:
 
 
 class Running:
-    """A cluster; `flags` of one member's name replace what it is started with, also when it is started again."""
+    """A cluster; `flags` of one member's name replace what it is started with, also when it is started again.
 
-    def __init__(self, folder: Path, first: int, flags: dict[str, dict[str, str]] | None = None) -> None:
+    `every` are flags of all members, `how` is what `look` needs to be let in (trust, credentials).
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        first: int = 0,
+        flags: dict[str, dict[str, str]] | None = None,
+        *,
+        members: tuple[Member, ...] = (),
+        every: dict[str, str] | None = None,
+        **how: Any,
+    ) -> None:
         self.folder = folder
-        self.members = members(first)
+        self.members = members or four(first)
         self.flags = flags or {}
+        self.every, self.how = every or {}, how
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.stopped: set[str] = set()
         for member in self.members:
@@ -76,6 +89,7 @@ class Running:
             "heartbeat-interval": str(HEARTBEAT_MS),
             "election-timeout": str(ELECTION_MS),
             "strict-reconfig-check": "false",  # it refuses changes in the first 5 s of a connection
+            **self.every,
             **self.flags.get(member.name, {}),
             **{name.replace("_", "-"): value for name, value in flags.items()},
         }
@@ -110,8 +124,8 @@ class Running:
 
     def wait(self) -> Samples:
         verdict = None
-        for _ in range(100):
-            samples = look(self.members, patience_s=2.0)
+        for _ in range(60):
+            samples = look(self.members, patience_s=2.0, **self.how)
             verdict = judge(intended(self.members), samples)
             if verdict.healthy:
                 return samples
@@ -129,7 +143,7 @@ class Running:
         return [member for member in self.members if member != leader]
 
     def name_of(self, number: int) -> str:
-        view = look(self.members).members[0].listing.value
+        view = look(self.members, **self.how).members[0].listing.value
         assert view is not None
         return next(entry.name for entry in view.members if entry.id == number)
 

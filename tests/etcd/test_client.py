@@ -52,7 +52,7 @@ def ask(patience: float = 0.4) -> Reply[str]:
         (fakes.says(b"SSH-2.0-OpenSSH_9.6\r\n"), "not etcd", "HTTP"),
         (
             fakes.says(b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server."),
-            "not etcd",
+            "speaks TLS",
             "HTTPS",
         ),
         (fakes.says(GIANT), "broken", "before the end"),

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from corelib.etcd import answers
 from corelib.etcd.judge import Intended, Verdict, judge
 from corelib.etcd.samples import (
     NOT_ASKED,
@@ -96,7 +97,7 @@ def test_what_comes_after_a_failure_is_not_checked() -> None:
         ({"version": REFUSED, "listing": NOT_ASKED}, "etcd runs, but does not listen there"),
         ({"version": Reply("broken"), "listing": NOT_ASKED}, "closes connections"),
         ({"version": Reply("bad JSON", detail="{"), "listing": NOT_ASKED}, "not etcd on 10.1.0.1:2379 (bad JSON: {)"),
-        ({"version": answered("2.3.8"), "listing": Reply("not etcd", detail="HTTP 404")}, "runs etcd 2.3.8"),
+        ({"version": answered("3.3.27"), "listing": Reply("not etcd", detail="HTTP 404")}, "runs etcd 3.3.27"),
         ({"peer": Reply("unreachable", detail="timed out")}, "only the way from here to its peer port is blocked"),
         ({"peer": MUTE, "linearizable": MUTE}, "its peer path is blocked"),
         ({"linearizable": MUTE}, "azure-prd-01 does not read through a leader: no answer in 3.0 s"),
@@ -400,7 +401,7 @@ NO_ANSWER = st.builds(
 )
 WRONG: dict[str, list[Any]] = {
     "peer": [View(IDENTITY.cluster ^ 1, 0, LISTED)],
-    "version": ["2.0.9", "0"],
+    "version": ["3.3.9", "0"],
     "listing": [View(IDENTITY.cluster, 1, LISTED), View(IDENTITY.cluster, LISTED[1].id, LISTED[1:]), View(0, 0, ())],
     "status": [Status(IDENTITY.cluster, 0, 0, 7, ""), Status(IDENTITY.cluster, 0, 99, 7, "")],
     "local": [],
@@ -524,6 +525,7 @@ def test_every_field_of_a_sample_is_spoilt_by_the_properties() -> None:
         "host",
         "rounds",
         "strained",
+        "login",
     }  # told apart above
 
 
@@ -564,3 +566,36 @@ def test_a_member_that_is_to_leave_is_on_its_way_out() -> None:
     assert result.sentence.startswith("awaiting azure-prd-02 (to be removed, and still a member); the other 3 of 3")
     assert result.sentence.endswith(f"etcdctl member remove {number}")
     assert verdict(healthy(), members=stays).kind == "unhealthy", "nobody intends that it leaves"
+
+
+# As etcd 3.6 answers (its api/etcdserverpb/rpc.proto, StatusResponse): what earlier ones do not say.
+STATUS_36 = {
+    "header": {"cluster_id": "1", "member_id": "2", "revision": "9", "raft_term": "7"},
+    "version": "3.6.5", "dbSize": "20480", "leader": "2", "raftIndex": "30", "raftTerm": "7", "raftAppliedIndex": "30",
+    "dbSizeInUse": "16384", "storageVersion": "3.6.0", "dbSizeQuota": "1073741824",
+    "downgradeInfo": {"enabled": True, "targetVersion": "3.5.0"},
+}  # fmt: skip
+
+
+def test_what_36_says_more_is_read_and_told() -> None:
+    status = answers.status(STATUS_36, {})
+    assert (status.quota, status.downgrade) == (1 << 30, "3.5.0")
+    assert answers.status({**STATUS_36, "downgradeInfo": {}}, {}).downgrade == ""
+    own = replace(status, cluster=IDENTITY.cluster, leader=LISTED[2].id)
+    result = verdict(everywhere(healthy(), status=answered(own), version=answered("3.6.5")))
+    assert result.healthy
+    assert sum("a downgrade to 3.5.0 is under way" in finding.message for finding in result.findings) == 4
+    full = replace(own, db_size=900 << 20, index=30, applied=30)
+    quota = "its data have 900 MiB, and its quota is 1,024 MiB"
+    assert quota in str(verdict(everywhere(healthy(), after=answered(full))).findings)
+
+
+@pytest.mark.parametrize("body", [{}, {"header": {"cluster_id": "1"}}, {"alarms": []}])
+def test_no_alarm_is_told_with_and_without_a_header(body: dict[str, Any]) -> None:
+    """Up to 3.4 the gateway leaves the header out."""
+    assert answers.alarms(body, {}) == ()
+
+
+def test_an_object_of_somebody_else_is_no_list_of_alarms() -> None:
+    with pytest.raises(ValueError, match="alarms"):
+        answers.alarms({"status": "ok"}, {})

@@ -51,7 +51,7 @@ HOST_S = 6.0  # all that is asked of one host, while the members are asked
 AFTER_SETTLING = 25
 # What one member is asked at most, on both ports: eight calls a look (of etcd 2.x; six otherwise), and as much as 22
 # once it is settled. A call that finds its connection closed is made once more, which a healthy member does not cause.
-MOST_REQUESTS = 8 * MOST_LOOKS + 24
+MOST_REQUESTS = 8 * MOST_LOOKS + 25
 
 
 def probe(  # noqa: PLR0913 - two say what to ask, each other one has a default that means something by itself
@@ -60,7 +60,7 @@ def probe(  # noqa: PLR0913 - two say what to ask, each other one has a default 
     election_ms: int,
     deadline_s: float | None = None,
     canary: bool = True,
-    patience_s: float = 3.0,
+    patience_s: float | None = None,
     ways: Mapping[str, Way] = MappingProxyType({}),
     hosts: Mapping[str, AskHost] = MappingProxyType({}),
     trust: Trust | None = None,
@@ -70,13 +70,14 @@ def probe(  # noqa: PLR0913 - two say what to ask, each other one has a default 
     calls), with at most MOST_REQUESTS requests to each of them.
 
     Waits up to two election timeouts for a leader before it lets "no leader" stand. A call that has no answer after
-    `patience_s` is given up; one that could not have that long before the deadline is not made ("not asked"). The
-    canary is written only through members that the cluster lists by their rendered name and peer URL. By member's
-    name, `ways` lead to their ports, straight from here where none is given, and `hosts` tell of them what they know.
-    No address of a member list is ever connected to. `trust`: over TLS; `credentials`: of a user of etcd's own
-    authentication.
+    `patience_s` (default: `patience`) is given up; one that could not have that long before the deadline is not made
+    ("not asked"). The canary is written only through members that the cluster lists by their rendered name and peer
+    URL. By member's name, `ways` lead to their ports, straight from here where none is given, and `hosts` tell of them
+    what they know. No address of a member list is ever connected to. `trust`: over TLS; `credentials`: of a user of
+    etcd's own authentication.
     """
     begun = time.monotonic()
+    patience_s = patience(election_ms) if patience_s is None else patience_s
     election_s = ELECTIONS * election_ms / 1000
     end = begun + (deadline_s if deadline_s is not None else election_s + AFTER_SETTLING * patience_s)
     if not members:
@@ -85,10 +86,12 @@ def probe(  # noqa: PLR0913 - two say what to ask, each other one has a default 
         told = run.start_hosts(hosts)
         samples, waited = _settle(run, election_s)
         able = [s.member for s in samples if s.linearizable.outcome == "answered"]
-        alarms = run.each(able, run.alarms)
+        # An alarm may be why a member refuses to read; one that waits for a quorum would wait for this as well.
+        alarms = run.each([s.member for s in samples if s.linearizable.outcome in ("answered", "failed")], run.alarms)
         tried = run.canary(_listed(samples, able)) if canary else None
         hashes = run.hashes(able, samples)
-        measured = run.each(able, run.measure)
+        serving = [s.member for s in samples if s.listing.value is not None]
+        measured = run.each(serving, partial(run.measure, able))
         strained = run.strain(able, samples) if _slow(tried) else {}
         known = {name: future.result() for name, future in told.items()}
     whole = [
@@ -105,6 +108,11 @@ def probe(  # noqa: PLR0913 - two say what to ask, each other one has a default 
         for s in whole
     ]
     return Samples(tuple(whole), tried, waited, time.monotonic() - begun)
+
+
+def patience(election_ms: int) -> float:
+    """Seconds until a call is given up: longer than an election timeout, so that a way that slow is still measured."""
+    return max(3.0, 1.5 * election_ms / 1000)
 
 
 class Access(NamedTuple):
@@ -159,6 +167,10 @@ class Pass:
         """When a call that begins now is given up; 0: there is no time left for it."""
         then = time.monotonic() + self._patience
         return then if then <= self._end else 0.0
+
+    def rest(self, until: float) -> None:
+        """Wait until then, or the deadline."""
+        time.sleep(max(0.0, min(until, self._end) - time.monotonic()))
 
     def look(self) -> tuple[Sample, ...]:
         """Ask every member all that hurts nobody, on both ports at the same time."""
@@ -225,25 +237,29 @@ class Pass:
         alike = [member for member in members if (member.name in self._old) == (members[0].name in self._old)]
         return kind(self._client, secrets.token_hex(8), self.until).sing(alike, self.each)
 
-    def measure(self, member: Member) -> dict[str, Any]:
-        """What says how near a member is to its limits: some reads in a row, its status once more, its metrics."""
+    def measure(self, able: Sequence[Member], member: Member) -> dict[str, Any]:
+        """What says how near a member is to its limits: some reads in a row, its status once more, its metrics.
+
+        One that reaches no leader is asked for no read: its metrics say to whom it is connected.
+        """
         if member.name in self._old:  # its reads by quorum are written to its log: they measure no way
             lacking = v2.lacks("figures of its log, its disk and its round trips")
             return {"after": lacking, "metrics": lacking}
-        reads = [self._read(member) for _ in range(ROUNDS)]
+        reads = [self._read(member) for _ in range(ROUNDS if member in able else 0)]
         line = self._client[member.name]
         return {
             "rounds": tuple(one.seconds for one in reads if one.outcome == "answered"),
             "after": line.post("/v3/maintenance/status", {}, answers.status, self.until()),
-            "metrics": self._metrics(member),
+            "metrics": self.metrics(member),
         }
 
     def strain(self, able: Sequence[Member], samples: Sequence[Sample]) -> dict[str, Reply[Metrics]]:
         """The metrics after one more canary: whose disk it was that made the first one slow."""
         self.canary(_listed(samples, able))
-        return self.each(able, self._metrics)
+        return self.each(able, self.metrics)
 
-    def _metrics(self, member: Member) -> Reply[Metrics]:
+    def metrics(self, member: Member) -> Reply[Metrics]:
+        """Its figures, since its process began."""
         if member.name in self._old:
             return v2.lacks("metrics of that name")
         return self._client[member.name].text("/metrics", answers.metrics, self.until())
@@ -275,28 +291,52 @@ class Pass:
 
 
 def _settle(run: Pass, election_s: float) -> tuple[tuple[Sample, ...], float]:
-    """Look until nothing is left that time alone may mend; the last look, and how long that took."""
+    """Look until nothing is left that time alone may mend; the last look, and how long that took.
+
+    Where there is no leader the metrics are read before, and again after as long as every member needs to want to
+    lead: who heard of whom in between shows where the network is cut.
+    """
     begun = time.monotonic()
+    earlier: dict[str, Reply[Metrics]] = {}
     while True:
+        at = time.monotonic() - begun
         samples = run.look()
         waited = time.monotonic() - begun
-        if waited >= _worth_waiting(samples, election_s) or not run.until():
-            return samples, waited
-        time.sleep(max(PAUSE_S, election_s / (MOST_LOOKS - 1)))
+        lost = not _led(samples)
+        # What began before the election was over says nothing about afterwards, however long it took.
+        over = at >= election_s if lost else waited >= _worth_waiting(samples, election_s)
+        if over or not run.until():
+            break
+        if lost and not earlier:
+            serving = [s.member for s in samples if s.listing.value is not None]
+            earlier, since = run.each(serving, run.metrics), time.monotonic()
+        hung = lost and any(s.linearizable.outcome == "mute" for s in samples)
+        run.rest(begun + election_s if hung else time.monotonic() + max(PAUSE_S, election_s / (MOST_LOOKS - 1)))
+    if lost and earlier:
+        run.rest(since + election_s)
+    return tuple(replace(s, earlier=earlier.get(s.member.name, NOT_ASKED)) for s in samples), waited
+
+
+def _led(samples: Sequence[Sample]) -> bool:
+    """Whether enough members serve, and all that do read through the one leader that they name.
+
+    Where time mends nothing it is no matter of elections: a host that is not reached, a door that is another's.
+    """
+    asked = [s for s in samples if s.version.outcome != "not asked"]
+    if not asked or all(s.version.outcome in ABOUT_TLS for s in samples):
+        return True
+    serving = [s for s in samples if s.listing.value is not None]
+    leaders = {s.status.value.leader if s.status.value else 0 for s in serving}
+    read = all(s.linearizable.outcome == "answered" or barred(s.linearizable) for s in serving)
+    return len(serving) >= min(quorum(len(samples)), len(asked)) and read and len(leaders) == 1 and 0 not in leaders
 
 
 def _worth_waiting(samples: Sequence[Sample], election_s: float) -> float:
-    """How long a look like this may be a passing state: an election, or one member that is just starting."""
-    if all(s.version.outcome in ABOUT_TLS for s in samples):
+    """How long a look with a leader may still be a passing state: one member may be just starting."""
+    asked = [s for s in samples if s.version.outcome != "not asked"]
+    if not asked or all(s.version.outcome in ABOUT_TLS for s in samples):
         return 0.0
     serving = [s for s in samples if s.listing.value is not None]
-    asked = [s for s in samples if s.version.outcome != "not asked"]  # time does not mend a host that is not reached
-    if not asked:
-        return 0.0
-    leaders = {s.status.value.leader if s.status.value else 0 for s in serving}
-    read = all(s.linearizable.outcome == "answered" or barred(s.linearizable) for s in serving)
-    if len(serving) < min(quorum(len(samples)), len(asked)) or not read or len(leaders) != 1 or 0 in leaders:
-        return election_s
     published = all(entry.client_urls for s in serving if s.listing.value for entry in s.listing.value.members)
     return 0.0 if len(serving) == len(asked) and published else min(LATECOMER_S, election_s)
 

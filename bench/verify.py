@@ -1,4 +1,4 @@
-"""verify-etcd beside etcdctl: the whole pass on one cluster, in turn with the four commands that tell the least of it."""
+"""verify-etcd beside etcdctl: the whole pass on one cluster, in turn with the four commands that tell least of it."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from . import answers, v2
 from .canary import RESERVED, Canaries, base64_of
 from .client import Connection
 from .credentials import AUTH_IS_OFF, Credentials, barred
+from .elections import MOST, Across, Port
 from .samples import (
     ABOUT_TLS,
     NOT_ASKED,
@@ -51,7 +52,7 @@ HOST_S = 6.0  # all that is asked of one host, while the members are asked
 AFTER_SETTLING = 25
 # What one member is asked at most, on both ports: eight calls a look (of etcd 2.x; six otherwise), and as much as 22
 # once it is settled. A call that finds its connection closed is made once more, which a healthy member does not cause.
-MOST_REQUESTS = 8 * MOST_LOOKS + 25
+MOST_REQUESTS = 8 * MOST_LOOKS + 25 + 2 * MOST
 
 
 def probe(  # noqa: PLR0913 - two say what to ask, each other one has a default that means something by itself
@@ -85,14 +86,17 @@ def probe(  # noqa: PLR0913 - two say what to ask, each other one has a default 
     with Pass(members, patience_s, end, ways, Access(trust, credentials)) as run:
         told = run.start_hosts(hosts)
         samples, waited = _settle(run, election_s)
+        run.settled(samples, election_s)
         able = [s.member for s in samples if s.linearizable.outcome == "answered"]
         # An alarm may be why a member refuses to read; one that waits for a quorum would wait for this as well.
         alarms = run.each([s.member for s in samples if s.linearizable.outcome in ("answered", "failed")], run.alarms)
-        tried = run.canary(_listed(samples, able)) if canary else None
-        hashes = run.hashes(able, samples)
+        tried = run.canary(_listed(samples)) if canary else None
+        rounds = {s.member.name: _rounds(s, tried) for s in samples}
+        hashing = run.start(lambda: run.hashes(able, samples))  # on the peer ports, and the rest on the others
         serving = [s.member for s in samples if s.listing.value is not None]
-        measured = run.each(serving, partial(run.measure, able))
-        strained = run.strain(able, samples) if _slow(tried) else {}
+        measured = run.each(serving, lambda member: run.measure(member, rounds[member.name], reads=member in able))
+        hashes = hashing.result()
+        strained = run.strain(_listed(samples)) if _slow(tried, samples) else {}
         known = {name: future.result() for name, future in told.items()}
     whole = [
         replace(s, alarms=alarms.get(s.member.name, NOT_ASKED), hash=hashes.get(s.member.name, NOT_ASKED))
@@ -137,6 +141,7 @@ class Pass:
         self._credentials = access.credentials
         self._logins: dict[str, Reply[bool]] = {}  # by name, of those that have said yes or no
         self._old: set[str] = set()  # the names of those that run etcd 2.x
+        self._gateways: dict[str, Port] = dict(self._client)
         self._pool = ThreadPoolExecutor(3 * len(members), thread_name_prefix="probe")
 
     def __enter__(self) -> Pass:
@@ -157,6 +162,17 @@ class Pass:
             return {name: future.result() for name, future in futures.items()}
         finally:
             wait(futures.values())
+
+    def start(self, act: Callable[[], T]) -> Future[T]:
+        """Do it meanwhile; it ends before the pass does."""
+        return self._pool.submit(act)
+
+    def settled(self, samples: Sequence[Sample], election_s: float) -> None:
+        """From here on a call that an election has swallowed is made again."""
+        for sample in samples:
+            if (status := sample.status.value) is not None:
+                line = self._client[sample.member.name]
+                self._gateways[sample.member.name] = Across(line, status.term, self.until, election_s)
 
     def start_hosts(self, hosts: Mapping[str, AskHost]) -> dict[str, Future[Reply[HostFacts]]]:
         """Ask all hosts at the same time, while the members are asked; each ends within its own bound."""
@@ -227,36 +243,37 @@ class Pass:
         if member.name in self._old:
             return v2.lacks("alarms")
         content = {"action": "GET"}
-        return self._client[member.name].post("/v3/maintenance/alarm", content, answers.alarms, self.until())
+        return self._gateways[member.name].post("/v3/maintenance/alarm", content, answers.alarms, self.until())
 
     def canary(self, members: Sequence[Member]) -> Canary:
         """A canary through these members; none is begun that could not be removed before the deadline."""
         if not members or time.monotonic() + 6 * self._patience > self._end:
             return Canary("", NOT_ASKED)
-        kind = v2.Canaries if members[0].name in self._old else Canaries
         alike = [member for member in members if (member.name in self._old) == (members[0].name in self._old)]
-        return kind(self._client, secrets.token_hex(8), self.until).sing(alike, self.each)
+        if members[0].name in self._old:
+            return v2.Canaries(self._client, secrets.token_hex(8), self.until).sing(alike, self.each)
+        return Canaries(self._gateways, secrets.token_hex(8), self.until).sing(alike, self.each)
 
-    def measure(self, able: Sequence[Member], member: Member) -> dict[str, Any]:
-        """What says how near a member is to its limits: some reads in a row, its status once more, its metrics.
+    def measure(self, member: Member, rounds: tuple[float, ...], *, reads: bool) -> dict[str, Any]:
+        """What says how near a member is to its limits: reads, as many as `rounds` lacks, its status, its metrics.
 
-        One that reaches no leader is asked for no read: its metrics say to whom it is connected.
+        One that reaches no leader is asked for no read: its metrics say whom it hears.
         """
         if member.name in self._old:  # its reads by quorum are written to its log: they measure no way
             lacking = v2.lacks("figures of its log, its disk and its round trips")
             return {"after": lacking, "metrics": lacking}
-        reads = [self._read(member) for _ in range(ROUNDS if member in able else 0)]
+        more = [self._read(member) for _ in range(ROUNDS - len(rounds) if reads else 0)]
         line = self._client[member.name]
         return {
-            "rounds": tuple(one.seconds for one in reads if one.outcome == "answered"),
+            "rounds": rounds + tuple(one.seconds for one in more if one.outcome == "answered"),
             "after": line.post("/v3/maintenance/status", {}, answers.status, self.until()),
             "metrics": self.metrics(member),
         }
 
-    def strain(self, able: Sequence[Member], samples: Sequence[Sample]) -> dict[str, Reply[Metrics]]:
+    def strain(self, members: Sequence[Member]) -> dict[str, Reply[Metrics]]:
         """The metrics after one more canary: whose disk it was that made the first one slow."""
-        self.canary(_listed(samples, able))
-        return self.each(able, self.metrics)
+        self.canary(members)
+        return self.each(members, self.metrics)
 
     def metrics(self, member: Member) -> Reply[Metrics]:
         """Its figures, since its process began."""
@@ -274,15 +291,18 @@ class Pass:
         hashes |= {name: v2.lacks("hash of its data") for name in self._old}
         able = [member for member in able if member.name not in self._old]
         listening = [s.member for s in samples if s.peer.outcome == "answered" and s.member.name not in self._old]
-        for _ in range(2):
-            reads = list(self.each(able, self._read).values()) or [s.local for s in samples if s.member in listening]
-            revisions = [read.value.revision for read in reads if read.value is not None]
+        revisions = _revisions(s.linearizable for s in samples if s.member in able) or _revisions(
+            s.local for s in samples if s.member in listening
+        )
+        for again in (False, True):
+            if again:
+                time.sleep(PAUSE_S)
+                revisions = _revisions(self.each(able, self._read).values()) or revisions
             if not revisions:
                 break
             hashes |= self.each(listening, partial(self._hash, min(revisions)))
             if not _in_doubt(hashes):
                 break
-            time.sleep(PAUSE_S)
         return hashes
 
     def _hash(self, revision: int, member: Member) -> Reply[Hash]:
@@ -341,19 +361,33 @@ def _worth_waiting(samples: Sequence[Sample], election_s: float) -> float:
     return 0.0 if len(serving) == len(asked) and published else min(LATECOMER_S, election_s)
 
 
-def _slow(tried: Canary | None) -> bool:
-    return tried is not None and any(trace.put.seconds > SLOW_S for trace in tried.traces)
+def _rounds(sample: Sample, tried: Canary | None) -> tuple[float, ...]:
+    """Seconds of the reads through a leader that were made anyway."""
+    traces = [trace for trace in tried.traces if trace.member == sample.member] if tried else []
+    reads = [sample.linearizable, *(reply for trace in traces for reply in (trace.found, trace.left))]
+    return tuple(reply.seconds for reply in reads if reply.outcome == "answered")
 
 
-def _listed(samples: Sequence[Sample], able: Sequence[Member]) -> list[Member]:
-    """The able members that their own list calls by the rendered name and peer URL."""
-    views = {s.member.name: s.listing.value for s in samples}
+def _slow(tried: Canary | None, samples: Sequence[Sample]) -> bool:
+    """Whether a write took longer than the way to the leader and back, twice, can explain."""
+    ways = {s.member.name: s.linearizable.seconds for s in samples}
+    return tried is not None and any(t.put.seconds > SLOW_S + 2 * ways[t.member.name] for t in tried.traces)
+
+
+def _listed(samples: Sequence[Sample]) -> list[Member]:
+    """Who reads through a leader and is in its own list by the rendered name and peer URL; the fastest first."""
     listed = []
-    for member in able:
-        view = views[member.name]
-        if view and any(e.name == member.name and member.peer_url in e.peer_urls for e in view.members):
+    for one in sorted(samples, key=lambda s: s.linearizable.seconds):
+        view, member = one.listing.value, one.member
+        if one.linearizable.outcome != "answered" or view is None:
+            continue
+        if any(e.name == member.name and member.peer_url in e.peer_urls for e in view.members):
             listed.append(member)
     return listed
+
+
+def _revisions(reads: Iterable[Reply[Range]]) -> list[int]:
+    return [read.value.revision for read in reads if read.value is not None]
 
 
 def _in_doubt(hashes: Mapping[str, Reply[Hash]]) -> bool:

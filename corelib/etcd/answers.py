@@ -68,7 +68,8 @@ def _downgrade(info: Any) -> str:
 
 _METRIC = re.compile(
     r"^(etcd_disk_wal_fsync_duration_seconds|etcd_disk_backend_commit_duration_seconds|etcd_server_quota_backend_bytes"
-    r"|etcd_network_peer_round_trip_time_seconds)(?:_(sum|count))?(?:\{To=\"([0-9a-f]+)\"\})? ([0-9.eE+-]+)$",
+    r"|etcd_network_peer_round_trip_time_seconds|etcd_network_peer_received_bytes_total)(?:_(sum|count))?"
+    r"(?:\{(?:To|From)=\"([0-9a-f]+)\"\})? ([0-9.eE+-]+)$",
     re.MULTILINE,
 )
 
@@ -82,13 +83,14 @@ def metrics(text: str, _: Headers) -> Metrics:
     def pair(name: str, to: str = "") -> tuple[float, int]:
         return found.get((name, "sum", to), 0.0), int(found.get((name, "count", to), 0))
 
-    trip = "etcd_network_peer_round_trip_time_seconds"
+    trip, heard = "etcd_network_peer_round_trip_time_seconds", "etcd_network_peer_received_bytes_total"
     peers = {to for name, _, to in found if name == trip}
     return Metrics(
         fsync=pair("etcd_disk_wal_fsync_duration_seconds"),
         commit=pair("etcd_disk_backend_commit_duration_seconds"),
         quota=int(found.get(("etcd_server_quota_backend_bytes", "", ""), 0)),
         trips={int(to, 16): pair(trip, to) for to in sorted(peers)},
+        heard={int(peer, 16): int(value) for (name, _, peer), value in found.items() if name == heard},
     )
 
 

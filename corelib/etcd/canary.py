@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from ..fleet import Member
 from . import answers
-from .client import Connection
+from .elections import Port
 from .samples import NOT_ASKED, Canary, Range, Reply, Trace
 
 T = TypeVar("T")
@@ -29,8 +29,8 @@ class Each(Protocol):
 class Canaries:
     """One canary: `nonce` makes its keys and values unique, `until` is asked anew for every call."""
 
-    def __init__(self, lines: Mapping[str, Connection], nonce: str, until: Callable[[], float]) -> None:
-        self._lines = lines
+    def __init__(self, ports: Mapping[str, Port], nonce: str, until: Callable[[], float]) -> None:
+        self._ports = ports
         self._until = until
         self._nonce = nonce
         self._prefix = f"{RESERVED}{nonce}/"
@@ -65,9 +65,9 @@ class Canaries:
     def _revoke(self, members: Sequence[Member], lease: int) -> Reply[bool]:
         """Through the first member that can; a lease that is not found has been revoked by an attempt before."""
         reply: Reply[bool] = NOT_ASKED
-        for attempt, member in enumerate(members[:2]):
+        for member in members[:2]:
             reply = self._call(member, "/v3/lease/revoke", {"ID": str(lease)}, answers.done)
-            if reply.outcome == "failed" and attempt and "lease not found" in reply.detail:
+            if reply.outcome == "failed" and "lease not found" in reply.detail:
                 reply = Reply("answered", value=True, seconds=reply.seconds)
             if reply.outcome == "answered":
                 break
@@ -85,7 +85,7 @@ class Canaries:
         return {"key": base64_of(self._prefix), "range_end": base64_of(self._prefix[:-1] + "0")}  # "0" follows "/"
 
     def _call(self, member: Member, path: str, content: dict[str, Any], read: Callable[..., T]) -> Reply[T]:
-        return self._lines[member.name].post(path, content, read, self._until())
+        return self._ports[member.name].post(path, content, read, self._until())
 
 
 def base64_of(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..fleet import quorum
 from .case import Case, joined
+from .sides import split
 
 _TIMES = {1: "one more loss", 2: "two more losses", 3: "three more losses", 4: "four more losses"}
 
@@ -36,6 +37,8 @@ def _why(case: Case, unasked: list[str]) -> str:
     """What keeps those that answer from serving, or us from knowing."""
     if case.barred():
         return "and they let nobody read without credentials that they accept"
+    if parted := split(case):
+        return f"and no side has it: {parted}"
     first = f": reach {joined(unasked)} first; do not wipe" if unasked else ""
     return f"and they have no leader{first}"
 

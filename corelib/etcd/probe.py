@@ -19,6 +19,7 @@ from . import answers, v2
 from .canary import RESERVED, Canaries, base64_of
 from .client import Connection
 from .credentials import AUTH_IS_OFF, Credentials, barred
+from .elections import MOST, Across, Port
 from .samples import (
     ABOUT_TLS,
     NOT_ASKED,
@@ -51,7 +52,7 @@ HOST_S = 6.0  # all that is asked of one host, while the members are asked
 AFTER_SETTLING = 25
 # What one member is asked at most, on both ports: eight calls a look (of etcd 2.x; six otherwise), and as much as 22
 # once it is settled. A call that finds its connection closed is made once more, which a healthy member does not cause.
-MOST_REQUESTS = 8 * MOST_LOOKS + 24
+MOST_REQUESTS = 8 * MOST_LOOKS + 25 + 2 * MOST
 
 
 def probe(  # noqa: PLR0913 - two say what to ask, each other one has a default that means something by itself
@@ -60,7 +61,7 @@ def probe(  # noqa: PLR0913 - two say what to ask, each other one has a default 
     election_ms: int,
     deadline_s: float | None = None,
     canary: bool = True,
-    patience_s: float = 3.0,
+    patience_s: float | None = None,
     ways: Mapping[str, Way] = MappingProxyType({}),
     hosts: Mapping[str, AskHost] = MappingProxyType({}),
     trust: Trust | None = None,
@@ -70,13 +71,14 @@ def probe(  # noqa: PLR0913 - two say what to ask, each other one has a default 
     calls), with at most MOST_REQUESTS requests to each of them.
 
     Waits up to two election timeouts for a leader before it lets "no leader" stand. A call that has no answer after
-    `patience_s` is given up; one that could not have that long before the deadline is not made ("not asked"). The
-    canary is written only through members that the cluster lists by their rendered name and peer URL. By member's
-    name, `ways` lead to their ports, straight from here where none is given, and `hosts` tell of them what they know.
-    No address of a member list is ever connected to. `trust`: over TLS; `credentials`: of a user of etcd's own
-    authentication.
+    `patience_s` (default: `patience`) is given up; one that could not have that long before the deadline is not made
+    ("not asked"). The canary is written only through members that the cluster lists by their rendered name and peer
+    URL. By member's name, `ways` lead to their ports, straight from here where none is given, and `hosts` tell of them
+    what they know. No address of a member list is ever connected to. `trust`: over TLS; `credentials`: of a user of
+    etcd's own authentication.
     """
     begun = time.monotonic()
+    patience_s = patience(election_ms) if patience_s is None else patience_s
     election_s = ELECTIONS * election_ms / 1000
     end = begun + (deadline_s if deadline_s is not None else election_s + AFTER_SETTLING * patience_s)
     if not members:
@@ -84,12 +86,17 @@ def probe(  # noqa: PLR0913 - two say what to ask, each other one has a default 
     with Pass(members, patience_s, end, ways, Access(trust, credentials)) as run:
         told = run.start_hosts(hosts)
         samples, waited = _settle(run, election_s)
+        run.settled(samples, election_s)
         able = [s.member for s in samples if s.linearizable.outcome == "answered"]
-        alarms = run.each(able, run.alarms)
-        tried = run.canary(_listed(samples, able)) if canary else None
-        hashes = run.hashes(able, samples)
-        measured = run.each(able, run.measure)
-        strained = run.strain(able, samples) if _slow(tried) else {}
+        # An alarm may be why a member refuses to read; one that waits for a quorum would wait for this as well.
+        alarms = run.each([s.member for s in samples if s.linearizable.outcome in ("answered", "failed")], run.alarms)
+        tried = run.canary(_listed(samples)) if canary else None
+        rounds = {s.member.name: _rounds(s, tried) for s in samples}
+        hashing = run.start(lambda: run.hashes(able, samples))  # on the peer ports, and the rest on the others
+        serving = [s.member for s in samples if s.listing.value is not None]
+        measured = run.each(serving, lambda member: run.measure(member, rounds[member.name], reads=member in able))
+        hashes = hashing.result()
+        strained = run.strain(_listed(samples)) if _slow(tried, samples) else {}
         known = {name: future.result() for name, future in told.items()}
     whole = [
         replace(s, alarms=alarms.get(s.member.name, NOT_ASKED), hash=hashes.get(s.member.name, NOT_ASKED))
@@ -105,6 +112,11 @@ def probe(  # noqa: PLR0913 - two say what to ask, each other one has a default 
         for s in whole
     ]
     return Samples(tuple(whole), tried, waited, time.monotonic() - begun)
+
+
+def patience(election_ms: int) -> float:
+    """Seconds until a call is given up: longer than an election timeout, so that a way that slow is still measured."""
+    return max(3.0, 1.5 * election_ms / 1000)
 
 
 class Access(NamedTuple):
@@ -129,6 +141,7 @@ class Pass:
         self._credentials = access.credentials
         self._logins: dict[str, Reply[bool]] = {}  # by name, of those that have said yes or no
         self._old: set[str] = set()  # the names of those that run etcd 2.x
+        self._gateways: dict[str, Port] = dict(self._client)
         self._pool = ThreadPoolExecutor(3 * len(members), thread_name_prefix="probe")
 
     def __enter__(self) -> Pass:
@@ -150,6 +163,17 @@ class Pass:
         finally:
             wait(futures.values())
 
+    def start(self, act: Callable[[], T]) -> Future[T]:
+        """Do it meanwhile; it ends before the pass does."""
+        return self._pool.submit(act)
+
+    def settled(self, samples: Sequence[Sample], election_s: float) -> None:
+        """From here on a call that an election has swallowed is made again."""
+        for sample in samples:
+            if (status := sample.status.value) is not None:
+                line = self._client[sample.member.name]
+                self._gateways[sample.member.name] = Across(line, status.term, self.until, election_s)
+
     def start_hosts(self, hosts: Mapping[str, AskHost]) -> dict[str, Future[Reply[HostFacts]]]:
         """Ask all hosts at the same time, while the members are asked; each ends within its own bound."""
         until = min(time.monotonic() + HOST_S, self._end)
@@ -159,6 +183,10 @@ class Pass:
         """When a call that begins now is given up; 0: there is no time left for it."""
         then = time.monotonic() + self._patience
         return then if then <= self._end else 0.0
+
+    def rest(self, until: float) -> None:
+        """Wait until then, or the deadline."""
+        time.sleep(max(0.0, min(until, self._end) - time.monotonic()))
 
     def look(self) -> tuple[Sample, ...]:
         """Ask every member all that hurts nobody, on both ports at the same time."""
@@ -215,35 +243,40 @@ class Pass:
         if member.name in self._old:
             return v2.lacks("alarms")
         content = {"action": "GET"}
-        return self._client[member.name].post("/v3/maintenance/alarm", content, answers.alarms, self.until())
+        return self._gateways[member.name].post("/v3/maintenance/alarm", content, answers.alarms, self.until())
 
     def canary(self, members: Sequence[Member]) -> Canary:
         """A canary through these members; none is begun that could not be removed before the deadline."""
         if not members or time.monotonic() + 6 * self._patience > self._end:
             return Canary("", NOT_ASKED)
-        kind = v2.Canaries if members[0].name in self._old else Canaries
         alike = [member for member in members if (member.name in self._old) == (members[0].name in self._old)]
-        return kind(self._client, secrets.token_hex(8), self.until).sing(alike, self.each)
+        if members[0].name in self._old:
+            return v2.Canaries(self._client, secrets.token_hex(8), self.until).sing(alike, self.each)
+        return Canaries(self._gateways, secrets.token_hex(8), self.until).sing(alike, self.each)
 
-    def measure(self, member: Member) -> dict[str, Any]:
-        """What says how near a member is to its limits: some reads in a row, its status once more, its metrics."""
+    def measure(self, member: Member, rounds: tuple[float, ...], *, reads: bool) -> dict[str, Any]:
+        """What says how near a member is to its limits: reads, as many as `rounds` lacks, its status, its metrics.
+
+        One that reaches no leader is asked for no read: its metrics say whom it hears.
+        """
         if member.name in self._old:  # its reads by quorum are written to its log: they measure no way
             lacking = v2.lacks("figures of its log, its disk and its round trips")
             return {"after": lacking, "metrics": lacking}
-        reads = [self._read(member) for _ in range(ROUNDS)]
+        more = [self._read(member) for _ in range(ROUNDS - len(rounds) if reads else 0)]
         line = self._client[member.name]
         return {
-            "rounds": tuple(one.seconds for one in reads if one.outcome == "answered"),
+            "rounds": rounds + tuple(one.seconds for one in more if one.outcome == "answered"),
             "after": line.post("/v3/maintenance/status", {}, answers.status, self.until()),
-            "metrics": self._metrics(member),
+            "metrics": self.metrics(member),
         }
 
-    def strain(self, able: Sequence[Member], samples: Sequence[Sample]) -> dict[str, Reply[Metrics]]:
+    def strain(self, members: Sequence[Member]) -> dict[str, Reply[Metrics]]:
         """The metrics after one more canary: whose disk it was that made the first one slow."""
-        self.canary(_listed(samples, able))
-        return self.each(able, self._metrics)
+        self.canary(members)
+        return self.each(members, self.metrics)
 
-    def _metrics(self, member: Member) -> Reply[Metrics]:
+    def metrics(self, member: Member) -> Reply[Metrics]:
+        """Its figures, since its process began."""
         if member.name in self._old:
             return v2.lacks("metrics of that name")
         return self._client[member.name].text("/metrics", answers.metrics, self.until())
@@ -258,15 +291,18 @@ class Pass:
         hashes |= {name: v2.lacks("hash of its data") for name in self._old}
         able = [member for member in able if member.name not in self._old]
         listening = [s.member for s in samples if s.peer.outcome == "answered" and s.member.name not in self._old]
-        for _ in range(2):
-            reads = list(self.each(able, self._read).values()) or [s.local for s in samples if s.member in listening]
-            revisions = [read.value.revision for read in reads if read.value is not None]
+        revisions = _revisions(s.linearizable for s in samples if s.member in able) or _revisions(
+            s.local for s in samples if s.member in listening
+        )
+        for again in (False, True):
+            if again:
+                time.sleep(PAUSE_S)
+                revisions = _revisions(self.each(able, self._read).values()) or revisions
             if not revisions:
                 break
             hashes |= self.each(listening, partial(self._hash, min(revisions)))
             if not _in_doubt(hashes):
                 break
-            time.sleep(PAUSE_S)
         return hashes
 
     def _hash(self, revision: int, member: Member) -> Reply[Hash]:
@@ -275,45 +311,83 @@ class Pass:
 
 
 def _settle(run: Pass, election_s: float) -> tuple[tuple[Sample, ...], float]:
-    """Look until nothing is left that time alone may mend; the last look, and how long that took."""
+    """Look until nothing is left that time alone may mend; the last look, and how long that took.
+
+    Where there is no leader the metrics are read before, and again after as long as every member needs to want to
+    lead: who heard of whom in between shows where the network is cut.
+    """
     begun = time.monotonic()
+    earlier: dict[str, Reply[Metrics]] = {}
     while True:
+        at = time.monotonic() - begun
         samples = run.look()
         waited = time.monotonic() - begun
-        if waited >= _worth_waiting(samples, election_s) or not run.until():
-            return samples, waited
-        time.sleep(max(PAUSE_S, election_s / (MOST_LOOKS - 1)))
+        lost = not _led(samples)
+        # What began before the election was over says nothing about afterwards, however long it took.
+        over = at >= election_s if lost else waited >= _worth_waiting(samples, election_s)
+        if over or not run.until():
+            break
+        if lost and not earlier:
+            serving = [s.member for s in samples if s.listing.value is not None]
+            earlier, since = run.each(serving, run.metrics), time.monotonic()
+        hung = lost and any(s.linearizable.outcome == "mute" for s in samples)
+        run.rest(begun + election_s if hung else time.monotonic() + max(PAUSE_S, election_s / (MOST_LOOKS - 1)))
+    if lost and earlier:
+        run.rest(since + election_s)
+    return tuple(replace(s, earlier=earlier.get(s.member.name, NOT_ASKED)) for s in samples), waited
+
+
+def _led(samples: Sequence[Sample]) -> bool:
+    """Whether enough members serve, and all that do read through the one leader that they name.
+
+    Where time mends nothing it is no matter of elections: a host that is not reached, a door that is another's.
+    """
+    asked = [s for s in samples if s.version.outcome != "not asked"]
+    if not asked or all(s.version.outcome in ABOUT_TLS for s in samples):
+        return True
+    serving = [s for s in samples if s.listing.value is not None]
+    leaders = {s.status.value.leader if s.status.value else 0 for s in serving}
+    read = all(s.linearizable.outcome == "answered" or barred(s.linearizable) for s in serving)
+    return len(serving) >= min(quorum(len(samples)), len(asked)) and read and len(leaders) == 1 and 0 not in leaders
 
 
 def _worth_waiting(samples: Sequence[Sample], election_s: float) -> float:
-    """How long a look like this may be a passing state: an election, or one member that is just starting."""
-    if all(s.version.outcome in ABOUT_TLS for s in samples):
+    """How long a look with a leader may still be a passing state: one member may be just starting."""
+    asked = [s for s in samples if s.version.outcome != "not asked"]
+    if not asked or all(s.version.outcome in ABOUT_TLS for s in samples):
         return 0.0
     serving = [s for s in samples if s.listing.value is not None]
-    asked = [s for s in samples if s.version.outcome != "not asked"]  # time does not mend a host that is not reached
-    if not asked:
-        return 0.0
-    leaders = {s.status.value.leader if s.status.value else 0 for s in serving}
-    read = all(s.linearizable.outcome == "answered" or barred(s.linearizable) for s in serving)
-    if len(serving) < min(quorum(len(samples)), len(asked)) or not read or len(leaders) != 1 or 0 in leaders:
-        return election_s
     published = all(entry.client_urls for s in serving if s.listing.value for entry in s.listing.value.members)
     return 0.0 if len(serving) == len(asked) and published else min(LATECOMER_S, election_s)
 
 
-def _slow(tried: Canary | None) -> bool:
-    return tried is not None and any(trace.put.seconds > SLOW_S for trace in tried.traces)
+def _rounds(sample: Sample, tried: Canary | None) -> tuple[float, ...]:
+    """Seconds of the reads through a leader that were made anyway."""
+    traces = [trace for trace in tried.traces if trace.member == sample.member] if tried else []
+    reads = [sample.linearizable, *(reply for trace in traces for reply in (trace.found, trace.left))]
+    return tuple(reply.seconds for reply in reads if reply.outcome == "answered")
 
 
-def _listed(samples: Sequence[Sample], able: Sequence[Member]) -> list[Member]:
-    """The able members that their own list calls by the rendered name and peer URL."""
-    views = {s.member.name: s.listing.value for s in samples}
+def _slow(tried: Canary | None, samples: Sequence[Sample]) -> bool:
+    """Whether a write took longer than the way to the leader and back, twice, can explain."""
+    ways = {s.member.name: s.linearizable.seconds for s in samples}
+    return tried is not None and any(t.put.seconds > SLOW_S + 2 * ways[t.member.name] for t in tried.traces)
+
+
+def _listed(samples: Sequence[Sample]) -> list[Member]:
+    """Who reads through a leader and is in its own list by the rendered name and peer URL; the fastest first."""
     listed = []
-    for member in able:
-        view = views[member.name]
-        if view and any(e.name == member.name and member.peer_url in e.peer_urls for e in view.members):
+    for one in sorted(samples, key=lambda s: s.linearizable.seconds):
+        view, member = one.listing.value, one.member
+        if one.linearizable.outcome != "answered" or view is None:
+            continue
+        if any(e.name == member.name and member.peer_url in e.peer_urls for e in view.members):
             listed.append(member)
     return listed
+
+
+def _revisions(reads: Iterable[Reply[Range]]) -> list[int]:
+    return [read.value.revision for read in reads if read.value is not None]
 
 
 def _in_doubt(hashes: Mapping[str, Reply[Hash]]) -> bool:

@@ -125,12 +125,15 @@ class Hash:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """Of `/metrics`, since its process began: seconds that a disk took (sum, count), and round trips by peer's id."""
+    """Of `/metrics`, since its process began: seconds that a disk took (sum, count), and by peer's id round trips and
+    how many bytes of raft's came from it.
+    """
 
     fsync: tuple[float, int] = (0.0, 0)
     commit: tuple[float, int] = (0.0, 0)
     quota: int = 0
     trips: Mapping[int, tuple[float, int]] = field(default_factory=dict)
+    heard: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +198,7 @@ class Sample:
     alarms: Reply[tuple[Alarm, ...]] = NOT_ASKED
     hash: Reply[Hash] = NOT_ASKED
     metrics: Reply[Metrics] = NOT_ASKED
+    earlier: Reply[Metrics] = NOT_ASKED  # an election before those, where there was no leader
     strained: Reply[Metrics] = NOT_ASKED  # once more after some writes, where the first ones were slow
     after: Reply[Status] = NOT_ASKED  # its status once more, at the end
     rounds: tuple[float, ...] = ()  # seconds of linearizable reads, one after the other on one connection

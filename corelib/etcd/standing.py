@@ -12,6 +12,7 @@ from .hosts import is_told
 from .identity import shown
 from .samples import ABOUT_TLS, Listed, Reply, Sample, View
 
+_LEARNER = "not supported for learner"  # a learner's refusal of nearly everything, its member list included
 OLDEST = (3, 4)  # the JSON gateway's /v3 begins with 3.4; etcd 2.x is asked by its own interface
 
 
@@ -101,6 +102,8 @@ def _client_port(member: Member, sample: Sample) -> Check:
         return Check(member.name, "client port", expected, f"etcd {version.value}", "failed", problem, remedy)
     if reply.outcome == "answered":
         return Check(member.name, "client port", expected, f"etcd {version.value}", "passed")
+    if _LEARNER in reply.detail:  # told by the member list
+        return Check(member.name, "client port", expected, f"etcd {version.value}, a learner", "passed")
     if no := barred(reply):
         problem = f"{member.name} {no.problem}"
         return Check(member.name, "client port", expected, _outcome(reply), "not checked", problem, no.remedy)
@@ -127,6 +130,13 @@ def _peer_port(member: Member, sample: Sample) -> Check:
         problem = ""  # told by the client port, or by the host
     elif sample.linearizable.value is not None:
         problem += ", while it serves: only the way from here to its peer port is blocked"
+    elif sample.peer.outcome in ("unreachable", "mute"):
+        silent = f"nothing comes back from {member.address}:{PEER_PORT}"
+        problem = f"{member.name} answers clients, and {silent}: its peer path is blocked"
+        remedy = (
+            f"check network and firewall between {member.name} and the others' port {PEER_PORT}, both ways; it comes "
+            "back by itself: restart and wipe nothing"
+        )
     else:
         problem += ", while its client port answers: its peer path is blocked"
     return Check(member.name, "peer port", expected, _outcome(sample.peer), state, problem, remedy)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
-from ..fleet import Member
+from ..fleet import PEER_PORT, Member
 from .case import CLUSTER, Case, Check, Layer, State
 from .credentials import barred
-from .samples import Alarm, Canary, Hash, Reply, Sample, Trace
+from .samples import Alarm, Canary, Hash, Reply, Sample, Status, Trace
+from .sides import alone, split
 
+_CORRUPT = "corrupt cluster"  # etcd's refusal of everything, once the alarm CORRUPT is raised
 _KEEP = "do not wipe its data"
 
 _ALARM_REMEDIES = {
@@ -26,14 +29,22 @@ _ALARM_REMEDIES = {
 
 def leader(case: Case) -> Layer:
     """One leader, which all members name and which is in the list."""
-    known = [s.status.value.leader for _, s in case.pairs() if s.status.value is not None]
+    said = _said(case)
+    known = [] if split(case) else [status.leader for status in said.values()]
     chosen = max(set(known) - {0}, key=known.count, default=0)
-    return tuple(_leader(case, member, sample, chosen) for member, sample in case.pairs())
+    return tuple(_leader(case, member, sample, said.get(member.name), chosen) for member, sample in case.pairs())
 
 
-def _leader(case: Case, member: Member, sample: Sample, chosen: int) -> Check:
+def _said(case: Case) -> dict[str, Status]:
+    """Each member's word about its leader; where some do not read, its last one, for an election may have ended."""
+    first = {m.name: s.status.value for m, s in case.pairs() if s.status.value is not None}
+    if first.keys() <= set(case.serving()):
+        return first
+    return first | {m.name: s.after.value for m, s in case.pairs() if s.after.value is not None}
+
+
+def _leader(case: Case, member: Member, sample: Sample, status: Status | None, chosen: int) -> Check:
     expected = f"{case.name_of(chosen)} leads" if chosen else "a leader"
-    status = sample.status.value
     if status is None:
         return _unanswered(member, "leader", expected, sample.status, "gives no status")
     found = f"{case.name_of(status.leader)} leads, term {status.term}" if status.leader else "no leader"
@@ -41,12 +52,29 @@ def _leader(case: Case, member: Member, sample: Sample, chosen: int) -> Check:
     if status.leader and status.leader == chosen and chosen in listed:
         return Check(member.name, "leader", expected, found, "passed")
     waited = f" after {case.samples.waited:.1f} s of waiting" if case.samples.waited >= 1 else ""
-    problem = f"{member.name} sees {found}{waited}" + (f", while others see {case.name_of(chosen)}" if chosen else "")
-    remedy = (
+    sees = "no leader with a quorum" if split(case) else found
+    problem = f"{member.name} sees {sees}{waited}" + (f", while others see {case.name_of(chosen)}" if chosen else "")
+    if chosen and alone(case, member.name):
+        problem += ", and hears none of them: its peer path is blocked"
+    return Check(member.name, "leader", expected, found, "failed", problem, _way_to_a_leader(case, member, chosen))
+
+
+def _way_to_a_leader(case: Case, member: Member, chosen: int) -> str:
+    """A cluster that is cut apart heals by itself when the network does."""
+    if not chosen and split(case):
+        return (
+            f"mend the network between the sides (port {PEER_PORT}): they elect a leader by themselves then; restart "
+            "and wipe nothing; three or five voters leave one side with a quorum"
+        )
+    if chosen and alone(case, member.name):
+        return (
+            f"check network and firewall between {member.name} and the others' port {PEER_PORT}, both ways; it comes "
+            "back by itself: restart and wipe nothing"
+        )
+    return (
         "check that the members reach each other's peer port; an election may be under way: verify again in a minute, "
         "and restart or wipe nothing before"
     )
-    return Check(member.name, "leader", expected, found, "failed", problem, remedy)
 
 
 def reads(case: Case) -> Layer:
@@ -58,7 +86,8 @@ def _reads(member: Member, sample: Sample) -> Check:
     expected = "reads through the leader and locally"
     for reply, how in ((sample.linearizable, "through a leader"), (sample.local, "locally")):
         if reply.value is None:
-            return _unanswered(member, "reads", expected, reply, f"does not read {how}")
+            row = _unanswered(member, "reads", expected, reply, f"does not read {how}")
+            return replace(row, problem="") if _CORRUPT in reply.detail else row  # told by the alarm
     milliseconds = sample.linearizable.seconds * 1000
     return Check(member.name, "reads", expected, f"reads, {milliseconds:.0f} ms", "passed")
 
@@ -66,7 +95,8 @@ def _reads(member: Member, sample: Sample) -> Check:
 def alarms(case: Case) -> Layer:
     """No alarm on any member, as any member tells it."""
     raised = {alarm for _, s in case.pairs() for alarm in s.alarms.value or ()}
-    rows = [_alarms(member, sample, _ids(case, member), raised) for member, sample in case.pairs()]
+    told = any(s.alarms.value is not None for _, s in case.pairs())
+    rows = [_alarms(member, sample, _ids(case, member), raised, told=told) for member, sample in case.pairs()]
     own = {number for member in case.expected for number in _ids(case, member)}
     rows += [_nameless(case, alarm) for alarm in sorted(raised, key=repr) if alarm.member not in own]
     return tuple(rows)
@@ -76,14 +106,16 @@ def _ids(case: Case, member: Member) -> set[int]:
     return {e.id for view in case.views().values() for e in view.members if e.name == member.name}
 
 
-def _alarms(member: Member, sample: Sample, ids: set[int], raised: set[Alarm]) -> Check:
+def _alarms(member: Member, sample: Sample, ids: set[int], raised: set[Alarm], *, told: bool) -> Check:
     if own := sorted({alarm.kind for alarm in raised if alarm.member in ids}):
         kinds = " and ".join(own)
         problem = f"{member.name} has raised the alarm {kinds}"
         return Check(member.name, "alarms", "none", kinds, "failed", problem, _alarm_remedy(own[0]))
-    if sample.alarms.value is None:
-        return _unanswered(member, "alarms", "none", sample.alarms, "does not tell its alarms")
-    return Check(member.name, "alarms", "none", "none", "passed")
+    if sample.alarms.value is not None:
+        return Check(member.name, "alarms", "none", "none", "passed")
+    row = _unanswered(member, "alarms", "none", sample.alarms, "does not tell its alarms")
+    # Every member tells the alarms of all: where another did, this one was only too slow.
+    return replace(row, state="not checked") if told and sample.alarms.outcome == "mute" else row
 
 
 def _nameless(case: Case, alarm: Alarm) -> Check:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from corelib.etcd import answers
 from corelib.etcd.client import Connection
-from corelib.etcd.samples import Reply
+from corelib.etcd.samples import Alarm, Reply
 
 from . import fakes
 
@@ -122,6 +122,13 @@ def test_a_redirect_is_not_followed() -> None:
     with fakes.listener(ADDRESS, PORT, moved), fakes.listener(ADDRESS, PORT + 1, elsewhere):
         assert ask().outcome == "not etcd"
     assert asked == []
+
+
+def test_alarms_of_etcd_3_4_come_without_a_header() -> None:
+    assert answers.alarms({}, {}) == ()
+    assert answers.alarms({"alarms": [{"memberID": "7", "alarm": "NOSPACE"}]}, {}) == (Alarm(7, "NOSPACE"),)
+    with pytest.raises(ValueError, match="not a list of alarms"):
+        answers.alarms({"status": "ok"}, {})
 
 
 READERS = [

@@ -99,10 +99,16 @@ def test_what_comes_after_a_failure_is_not_checked() -> None:
         ({"version": Reply("bad JSON", detail="{"), "listing": NOT_ASKED}, "not etcd on 10.1.0.1:2379 (bad JSON: {)"),
         ({"version": answered("3.3.27"), "listing": Reply("not etcd", detail="HTTP 404")}, "runs etcd 3.3.27"),
         ({"peer": Reply("unreachable", detail="timed out")}, "only the way from here to its peer port is blocked"),
-        ({"peer": MUTE, "linearizable": MUTE}, "its peer path is blocked"),
+        (
+            {"peer": MUTE, "linearizable": MUTE},
+            "azure-prd-01 answers clients, and nothing comes back from 10.1.0.1:2380: its peer path is blocked",
+        ),
         ({"linearizable": MUTE}, "azure-prd-01 does not read through a leader: no answer in 3.0 s"),
         ({"linearizable": Reply("failed", detail="etcdserver: user name is empty")}, "asks for credentials"),
-        ({"status": answered(Status(IDENTITY.cluster, LISTED[0].id, 0, 7, "3.5.16"))}, "sees no leader, while others"),
+        (
+            dict.fromkeys(("status", "after"), answered(Status(IDENTITY.cluster, LISTED[0].id, 0, 7, "3.5.16"))),
+            "sees no leader, while others",
+        ),
         ({"alarms": answered((Alarm(LISTED[3].id, "NOSPACE"),))}, "azure-prd-04 has raised the alarm NOSPACE"),
         (
             {"hash": answered(Hash(12, 3, 1))},
@@ -129,12 +135,87 @@ def test_a_stale_leader_without_a_quorum_is_no_leader() -> None:
 
 
 def test_no_leader_anywhere_with_all_up() -> None:
-    lost = {"status": answered(Status(IDENTITY.cluster, 0, 0, 9, "3.5.16")), "linearizable": MUTE, "alarms": NOT_ASKED}
+    none = answered(Status(IDENTITY.cluster, 0, 0, 9, "3.5.16"))
+    lost = {"status": none, "after": none, "linearizable": MUTE, "alarms": NOT_ASKED}
     result = verdict(replace(everywhere(healthy(), **lost), canary=Canary("", NOT_ASKED), waited=6.0))
     assert result.sentence.startswith(
         "each of azure-prd-01, azure-prd-02, azure-prd-03 and azure-prd-04 sees no leader"
     )
     assert result.margin == "4 of 4 voters answer, quorum 3, and they have no leader"
+
+
+def cut(*hears: tuple[int, ...]) -> Samples:
+    """Nobody reads, and each member heard something of these in between."""
+    samples = everywhere(healthy(), linearizable=MUTE, alarms=NOT_ASKED, rounds=())
+    for which, others in enumerate(hears):
+        heard = {LISTED[n].id: 700 for n in others} | {0: 99}
+        samples = spoilt(
+            samples, which, earlier=answered(Metrics(heard={LISTED[1].id: 70})), metrics=answered(Metrics(heard=heard))
+        )
+    return replace(samples, canary=Canary("", NOT_ASKED), waited=6.0)
+
+
+def test_an_even_split_is_said_to_be_one() -> None:
+    result = verdict(cut((1,), (), (3,), ()))
+    names = "azure-prd-01, azure-prd-02, azure-prd-03 and azure-prd-04"
+    sides = "azure-prd-01 and azure-prd-02 on one side, azure-prd-03 and azure-prd-04 on the other: an even split"
+    assert result.margin == f"4 of 4 voters answer, quorum 3, and no side has it: {sides}"
+    assert result.sentence.startswith(f"each of {names} sees no leader with a quorum after 6.0 s of waiting; 4 of 4")
+    assert "three or five voters" in result.sentence
+
+
+def test_what_is_no_split_is_not_said_to_be_one() -> None:
+    assert "split" not in verdict(cut((1, 2), (), (3,), ())).margin, "two of them hear both sides"
+    assert "split" not in verdict(replace(cut(), members=cut().members)).margin, "nobody told"
+    three = verdict(cut((), (), (0,), (0,))).margin
+    assert "split" not in three, "three that hear each other are only without a leader yet"
+
+
+def test_a_member_that_hears_nobody_has_its_peer_path_blocked() -> None:
+    samples = cut((), (2, 3), (3,), ())
+    for which in (1, 2, 3):
+        samples = spoilt(samples, which, linearizable=answered(Range(9, 0)))
+    lost = Status(IDENTITY.cluster, LISTED[0].id, 0, 9, "3.5.16")
+    result = verdict(spoilt(samples, 0, after=answered(lost)))
+    assert result.sentence.startswith(
+        "azure-prd-01 sees no leader after 6.0 s of waiting, while others see azure-prd-03, and hears none of them: "
+        "its peer path is blocked; 3 of 4: no further loss tolerated; check network and firewall between azure-prd-01"
+    )
+
+
+def test_an_election_that_ended_while_some_were_asked_is_over() -> None:
+    """The old leader is cut off, and the others had none yet when they were asked first: the last word counts."""
+    before = answered(Status(IDENTITY.cluster, LISTED[0].id, 0, 6, "3.5.16"))
+    lost = answered(Status(IDENTITY.cluster, LISTED[0].id, 0, 7, "3.5.16"))
+    samples = spoilt(everywhere(healthy(), status=before), 0, linearizable=MUTE, after=lost)
+    result = verdict(samples)
+    assert result.sentence.startswith("azure-prd-01 sees no leader, while others see azure-prd-03; 3 of 4")
+    assert [row.member for row in result.rows if row.check == "leader" and row.state == "failed"] == ["azure-prd-01"]
+
+
+def test_who_was_too_slow_to_tell_alarms_that_others_told_is_no_fault_of_the_alarms() -> None:
+    assert state(verdict(spoilt(healthy(), 0, alarms=MUTE)), "azure-prd-01", "alarms") == "not checked"
+    assert not verdict(spoilt(healthy(), 0, alarms=MUTE)).healthy
+    slow = spoilt(healthy(), 0, alarms=MUTE, rounds=(3.0,))
+    assert verdict(slow).sentence.startswith("azure-prd-01 needs 2997 ms for a round trip to the leader")
+    assert state(verdict(everywhere(healthy(), alarms=MUTE)), "azure-prd-01", "alarms") == "failed"
+
+
+def test_the_alarm_that_forbids_reads_is_what_is_told() -> None:
+    refusal = Reply("failed", detail="etcdserver: corrupt cluster")
+    samples = everywhere(healthy(), linearizable=refusal, alarms=answered((Alarm(LISTED[2].id, "CORRUPT"),)), rounds=())
+    result = verdict(replace(samples, canary=Canary("", NOT_ASKED)))
+    assert result.sentence.startswith("azure-prd-03 has raised the alarm CORRUPT")
+    assert state(result, "azure-prd-01", "reads") == "failed"
+
+
+def test_a_learner_that_answers_only_that_it_is_one() -> None:
+    refusal = Reply("failed", detail="etcdserver: rpc not supported for learner")
+    silent = dict.fromkeys(("status", "local", "linearizable", "alarms", "metrics", "after"), NOT_ASKED)
+    samples = spoilt(listing(entry(1, learner=True)), 1, listing=refusal, rounds=(), **silent)
+    result = verdict(samples)
+    assert result.sentence.startswith("azure-prd-02 is a learner and does not vote; 3 voters, quorum 2: one more loss")
+    assert (result.healthy, state(result, "azure-prd-02", "client port")) == (False, "passed")
 
 
 def entry(which: int, **changes: Any) -> tuple[Listed, ...]:
@@ -469,7 +550,14 @@ def reply(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Reply[Any]]:
 VIEWS = reply(st.builds(View, NUMBERS, NUMBERS, ENTRIES))
 RANGES = reply(st.builds(Range, NUMBERS, NUMBERS))
 PAIRS = st.tuples(st.floats(0, 99), st.integers(0, 99))
-METRICS = st.builds(Metrics, PAIRS, PAIRS, NUMBERS, st.dictionaries(NUMBERS, PAIRS, max_size=3))
+METRICS = st.builds(
+    Metrics,
+    PAIRS,
+    PAIRS,
+    NUMBERS,
+    st.dictionaries(NUMBERS, PAIRS, max_size=3),
+    st.dictionaries(NUMBERS, NUMBERS, max_size=3),
+)
 SAMPLE = st.builds(
     Sample,
     WHO,
@@ -482,6 +570,7 @@ SAMPLE = st.builds(
     alarms=reply(st.lists(st.builds(Alarm, NUMBERS, st.text(max_size=8)), max_size=2).map(tuple)),
     hash=reply(st.builds(Hash, NUMBERS, NUMBERS, NUMBERS)),
     metrics=reply(METRICS),
+    earlier=reply(METRICS),
     strained=reply(METRICS),
     after=reply(
         st.builds(
@@ -526,6 +615,7 @@ def test_every_field_of_a_sample_is_spoilt_by_the_properties() -> None:
         "rounds",
         "strained",
         "login",
+        "earlier",
     }  # told apart above
 
 

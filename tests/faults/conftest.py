@@ -6,8 +6,9 @@ import signal
 
 import pytest
 
-Row = tuple[str, str, str, str]
-ROWS = pytest.StashKey[list[Row]]()
+from .tables import EtcdTable, Row, Table
+
+RECORDS, ETCD = pytest.StashKey[Table](), pytest.StashKey[EtcdTable]()
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -19,15 +20,18 @@ def _signals_are_heard() -> None:
 @pytest.fixture
 def matrix(request: pytest.FixtureRequest) -> list[Row]:
     """Rows to be printed: fault, front end, outcome, what its record says."""
-    rows: list[Row] = request.config.stash.setdefault(ROWS, [])
-    return rows
+    return request.config.stash.setdefault(RECORDS, Table("records under faults")).rows
+
+
+@pytest.fixture
+def etcd_matrix(request: pytest.FixtureRequest) -> EtcdTable:
+    """Verifies clusters with a fault or without; what it found is printed."""
+    return request.config.stash.setdefault(ETCD, EtcdTable())
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    rows = config.stash.get(ROWS, [])
-    if rows:
-        terminalreporter.section("records under faults")
-        widths = [max(len(row[n]) for row in rows) for n in range(3)]
-        for row in rows:
-            cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-            terminalreporter.write_line("  ".join([*cells, row[3]]))
+    for table in (config.stash.get(RECORDS, None), config.stash.get(ETCD, None)):
+        if table is not None and table.rows:
+            terminalreporter.section(table.title)
+            for line in table.lines():
+                terminalreporter.write_line(line)

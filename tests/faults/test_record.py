@@ -23,7 +23,7 @@ from tests.project import lay_out
 from tests.runbook import papermill
 from tests.runbook.jupyter import opened
 
-from .conftest import Row
+from .tables import Row
 
 FRONT_ENDS = ("papermill", "runbooks", "jupyter")
 LAB = ("-f", "parameters/lab.yaml")

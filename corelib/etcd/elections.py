@@ -1,0 +1,51 @@
+"""Asking across an election: what was under way when the leader changed etcd may forget, so it is asked once more."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+from . import answers
+from .answers import Headers
+from .samples import Reply
+
+T = TypeVar("T")
+
+MOST = 6  # times that something is asked again through one member, in all
+
+
+class Port(Protocol):
+    """A member's JSON gateway."""
+
+    def post(self, path: str, content: dict[str, Any], read: Callable[[Any, Headers], T], until: float) -> Reply[T]: ...
+
+
+class Across:
+    """A gateway of which a call that failed or had no answer is made again if there was an election meanwhile.
+
+    Only for what may be done twice. `term` is that of the leader so far, `until` when a call that begins now is given
+    up; elections are waited for as long as `election_s`.
+    """
+
+    def __init__(self, port: Port, term: int, until: Callable[[], float], election_s: float) -> None:
+        self._port, self._term, self._until = port, term, until
+        self._pause = election_s / MOST
+        self._again = MOST
+
+    def post(self, path: str, content: dict[str, Any], read: Callable[[Any, Headers], T], until: float) -> Reply[T]:
+        """The last reply; etcd's refusals that have nothing to do with an election are the first one."""
+        reply = self._port.post(path, content, read, until)
+        while reply.outcome in ("failed", "mute") and self._again and self._elects():
+            self._again -= 1
+            time.sleep(self._pause)
+            reply = self._port.post(path, content, read, self._until())
+        return reply
+
+    def _elects(self) -> bool:
+        """Whether there is no leader now, or another election was won since that was asked last."""
+        now = self._port.post("/v3/maintenance/status", {}, answers.status, self._until()).value
+        if now is None:
+            return False
+        before, self._term = self._term, now.term
+        return not now.leader or now.term > before

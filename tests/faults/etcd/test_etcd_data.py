@@ -1,0 +1,223 @@
+"""Lists, data and disks: what a cluster that serves may hide."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from corelib.fleet import Member
+from tests.etcd.clusters import Running
+from tests.etcd.relayed import Relayed
+from tests.faults.tables import EtcdTable
+
+from .conftest import SMALL, Fast, lead
+
+pytestmark = pytest.mark.faults
+
+ALL = "4 voters, quorum 3: one more loss tolerated"
+LEFT = "3 of 4: no further loss tolerated"
+MIB = 1 << 20
+
+
+def test_etcd_loopback_advertised(fast: Running, etcd_matrix: EtcdTable) -> None:
+    member = fast.followers()[0]
+    fast.kill(member)
+    fast.start(member, advertise_client_urls="http://127.0.0.1:2379")
+    fast.until(lambda: _listed(fast, member)["clientURLs"] == ["http://127.0.0.1:2379"], "the list has it")
+    starts = f"{member.name} advertises http://127.0.0.1:2379 to clients instead of {member.client_url}, a loopback"
+    says = [f"correct ETCD_ADVERTISE_CLIENT_URLS on {member.name}", "do not wipe its data"]
+    etcd_matrix.fault("loopback advertised", fast, starts, says=says, margin=ALL)
+
+
+@pytest.mark.parametrize(("kind", "margin"), [("voter", "4 of 5: one more loss tolerated"), ("learner", ALL)])
+def test_etcd_member_added_and_not_started(kind: str, margin: str, fast: Running, etcd_matrix: EtcdTable) -> None:
+    url = "http://127.0.35.9:2380"
+    added = fast.call("/v3/cluster/member/add", {"peerURLs": [url], "isLearner": kind == "learner"})
+    number = int(added["member"]["ID"])
+    try:
+        starts = f"an unplanned {kind} that was added and not started is in the member list: {number:x} at {url}"
+        says = [f"unless someone is just adding it: etcdctl member remove {number:x}; start nothing in its place"]
+        etcd_matrix.fault(f"{kind} added, not started", fast, starts, says=says, margin=margin)
+    finally:
+        fast.call("/v3/cluster/member/remove", {"ID": str(number)})
+
+
+def test_etcd_learner(fast: Running, etcd_matrix: EtcdTable) -> None:
+    """A member that was removed and came back as a learner, and that nobody has promoted."""
+    first, member = fast.members[0], fast.members[1]
+    fast.kill(member)
+    fast.call("/v3/cluster/member/remove", {"ID": _listed(fast, member)["ID"]}, first)
+    shutil.rmtree(fast.data(member))
+    added = fast.call("/v3/cluster/member/add", {"peerURLs": [member.peer_url], "isLearner": True}, first)["member"]
+    fast.start(member, initial_cluster_state="existing")
+    fast.answers(member)
+    fast.until(lambda: bool(_listed(fast, member).get("clientURLs")), "the learner has published its address")
+    number = f"{int(added['ID']):x}"
+    starts = f"{member.name} is a learner and does not vote"
+    says = [f"once it has caught up: etcdctl member promote {number}"]
+    etcd_matrix.fault("learner", fast, starts, says=says, margin="3 voters, quorum 2: one more loss tolerated")
+    fast.odd.discard(member.name)  # it need not start again: from now on it is a member like the others
+    fast.call("/v3/cluster/member/promote", {"ID": added["ID"]}, first)
+
+
+def test_etcd_nospace(fast: Running, etcd_matrix: EtcdTable) -> None:
+    member = fast.followers()[0]
+    fast.kill(member)
+    fast.start(member, quota_backend_bytes=str(8 * MIB))
+    fast.answers(member)
+    try:
+        for n in range(12):
+            with contextlib.suppress(OSError):  # refused, once the alarm is raised
+                fast.put(f"fill{n}", "x" * MIB)
+        fast.until(lambda: _alarms(fast) == [("NOSPACE", fast.identity_of(member))], "the alarm is raised")
+        says = ["compact and defragment, one member at a time", "compare the database's size with its quota"]
+        starts = f"{member.name} has raised the alarm NOSPACE"
+        etcd_matrix.fault("NOSPACE", fast, starts, says=says, margin=ALL)
+    finally:
+        _disarm(fast, "NOSPACE")
+
+
+def test_etcd_full_disk_while_writing(fast: Fast, etcd_matrix: EtcdTable) -> None:
+    if not os.path.ismount(fast.disk):
+        pytest.skip("a small disk needs root, and a kernel that lets it mount one")
+    member = fast.members[SMALL]
+    filler = fast.disk / "filler"
+    try:
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:  # until there is no space left
+            while file.write(b"x" * MIB):
+                pass
+        process = fast.processes[member.name]
+        for n in range(64):
+            fast.put(f"full{n}", "x" * MIB)
+            if process.poll() is not None:
+                break
+        assert "no space left on device" in fast.ends(member)
+        starts = f"{member.name} refuses connections on {member.address}:2379 (etcd is not running)"
+        says = [f"read etcd's journal on {member.name}", "do not wipe its data"]
+        etcd_matrix.fault("disk full, writing", fast, starts, says=says, margin=LEFT)
+    finally:
+        filler.unlink()
+
+
+RIGHT, WRONG = b"a value that one can find", b"a value that one can fund"
+
+
+@contextlib.contextmanager
+def flipped(cluster: Running, member: Member) -> Iterator[None]:
+    """One byte of a value in this member's database is another one; it runs again, with that."""
+    file = cluster.data(member) / "member" / "snap" / "db"
+    for word in (RIGHT, b"what comes after a whole commit of the one before"):
+        cluster.put(f"witness{len(word)}", word.decode())
+        cluster.until(lambda word=word: word in file.read_bytes(), "the value is on the disk")  # type: ignore[misc]
+    cluster.kill(member)
+    _change(file, RIGHT, WRONG)
+    cluster.start(member)
+    try:
+        cluster.until(lambda: _reads(cluster) == len(cluster.members), "all serve again")
+        assert WRONG in file.read_bytes(), "it has not written the value again"
+        yield
+    finally:
+        cluster.kill(member)
+        _change(file, WRONG, RIGHT)
+
+
+def test_etcd_flipped_byte(fast: Running, etcd_matrix: EtcdTable) -> None:
+    member = fast.followers()[0]
+    with flipped(fast, member):
+        starts = f"the data of {member.name} differ (hash "
+        says = ["from the majority's", "keep a snapshot of every member first", "it serves wrong data until then"]
+        etcd_matrix.fault("one byte flipped in a db", fast, starts, says=says, margin=ALL)
+
+
+def test_etcd_corrupt_alarm(fast: Running, etcd_matrix: EtcdTable) -> None:
+    """The leader compares hashes itself, and raises the alarm: from then on nobody reads or writes."""
+    member, other = fast.followers()[:2]
+    with flipped(fast, member):
+        fast.kill(other)
+        fast.start(other, experimental_corrupt_check_time="1s")
+        fast.until(lambda: _reads(fast) == len(fast.members), "all serve again")
+        lead(fast, other)
+        fast.until(
+            lambda: [kind for kind, _ in _alarms(fast)] == ["CORRUPT"], "the leader sees it and raises the alarm"
+        )
+        try:
+            (_, number) = _alarms(fast)[0]  # some versions name nobody: then the hashes do
+            nameless = (
+                f"the cluster has raised the alarm CORRUPT that names no member (the data of {member.name} differ)"
+            )
+            starts = f"{member.name} has raised the alarm CORRUPT" if number else nameless
+            says = ["compare HashKV, remove and re-add the member whose data differ", "do not disarm it before"]
+            etcd_matrix.fault("CORRUPT alarm", fast, starts, says=says)
+        finally:
+            _disarm(fast, "CORRUPT")
+
+
+@pytest.mark.parametrize("role", ["follower", "leader"])
+def test_etcd_slow_disk(role: str, relayed: Relayed, etcd_matrix: EtcdTable) -> None:
+    """Each fdatasync of one member takes 700 ms longer."""
+    if shutil.which("strace") is None:
+        pytest.skip("a slow disk needs strace")
+    member = relayed.followers()[0]
+    slowly = ["strace", "-D", "-f", "-qqq", "-o", "/dev/null", "-e", "trace=fdatasync"]
+    relayed.kill(member)
+    relayed.start(member, before=[*slowly, "-e", "inject=fdatasync:delay_exit=700000"])
+    relayed.until(lambda: _reads(relayed) == len(relayed.members), "all serve again", 60)
+    if role == "leader":
+        lead(relayed, member)
+    says = ["ms for a write of etcd's log", "find what else uses that disk", "do not restart the others meanwhile"]
+    verdict = etcd_matrix.fault(f"fsync of the {role} +700 ms", relayed, f"the disk of {member.name} needs ", says=says)
+    assert (verdict.margin, verdict.leader == member.name) == (ALL, role == "leader")
+
+
+def test_etcd_auth_without_credentials(fast: Running, etcd_matrix: EtcdTable) -> None:
+    root = {"name": "root", "password": "a word for a test"}
+    fast.call("/v3/auth/user/add", root)
+    fast.call("/v3/auth/role/add", {"name": "root"})
+    fast.call("/v3/auth/user/grant", {"user": "root", "role": "root"})
+    fast.call("/v3/auth/enable", {})
+    try:
+        verdict = etcd_matrix.fault(
+            "auth on, no credentials", fast, "not proven healthy: ", says=["asks for credentials"]
+        )
+        assert verdict.kind == "unproven"
+    finally:
+        token = fast.call("/v3/auth/authenticate", root)["token"]
+        fast.call("/v3/auth/disable", {}, token=token)
+        fast.call("/v3/auth/user/delete", {"name": "root"})
+        fast.call("/v3/auth/role/delete", {"role": "root"})
+
+
+def _listed(cluster: Running, member: Member) -> dict[str, Any]:
+    entries = cluster.call("/v3/cluster/member/list", {})["members"]
+    found: dict[str, Any] = next(e for e in entries if member.peer_url in e["peerURLs"])
+    return found
+
+
+def _alarms(cluster: Running) -> list[tuple[str, int]]:
+    found = cluster.call("/v3/maintenance/alarm", {"action": "GET"}).get("alarms", [])
+    return [(alarm["alarm"], int(alarm.get("memberID", 0))) for alarm in found]
+
+
+def _disarm(cluster: Running, kind: str) -> None:
+    for found, number in _alarms(cluster):
+        if found == kind:
+            alarm = {"action": "DEACTIVATE", "memberID": str(number), "alarm": kind}
+            cluster.call("/v3/maintenance/alarm", alarm)
+
+
+def _reads(cluster: Running) -> int:
+    samples = cluster.look(patience_s=1.0, canary=False).members
+    return sum(sample.linearizable.value is not None for sample in samples)
+
+
+def _change(file: Path, old: bytes, new: bytes) -> None:
+    """Every copy of it that the file has, pages that are free included."""
+    content = file.read_bytes()
+    assert old in content
+    file.write_bytes(content.replace(old, new))

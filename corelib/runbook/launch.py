@@ -39,7 +39,7 @@ def launch(name: str, file: Path, settings: Mapping[str, Any], at: Project, say:
     The first Ctrl-C lets what is under way finish, the second stops at once; the record says so either way.
     """
     inputs.load(file, at)
-    inputs.refuse_secrets(settings)
+    inputs.refuse_secrets({**inputs.as_injected(file), **settings})
     seal.operators_key()  # a key that cannot sign is told now, not when there is something to sign
     run = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{name}-{secrets.token_hex(3)}"
     draft, wish = drafts.path(at, run), drafts.wish(at, run)

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import pytest
 
+from corelib.cli import main
 from corelib.record.verify import verify
 from tests.project import lay_out
 
@@ -195,3 +196,19 @@ def test_long_output_keeps_head_findings_and_tail_and_all_of_it_lies_beside(root
     log.write_text("nothing happened\n")
     assert "output-4.log" in str(verify(folder).findings)
     assert saved.exists()
+
+
+def test_a_secret_in_the_parameters_file_is_refused_before_anything_is_written(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """papermill saves whatever it injects: only before it begins is there a way out."""
+    monkeypatch.setenv("RUNBOOKS_ROOT", str(root))
+    file = root / "parameters" / "lab.yaml"
+    text = file.read_text()
+    file.write_text(text.replace("owner: ", 'owner: "https://bob:hunter2hunter2@x/" # ', 1))
+    before = sorted(root.rglob("*"))
+    assert main(["run", "render", "-f", str(file)]) == 2
+    assert sorted(root.rglob("*")) == before
+    said = "".join(capsys.readouterr())
+    assert "holds what looks like a secret" in said
+    assert "hunter2" not in said

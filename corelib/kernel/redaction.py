@@ -73,6 +73,14 @@ class Redactor:
             return [self.data(item) for item in value]
         return value
 
+    def buffer(self, content: Any) -> Any:
+        """Bytes (or a view of them) with every secret replaced; the very same object if there is none."""
+        raw = bytes(content)
+        # No byte of a secret's UTF-8 is taken for the end of something before it: it is found wherever it begins.
+        text = raw.decode(errors="surrogateescape")
+        clean = self.text(text)
+        return content if clean == text else clean.encode(errors="surrogateescape")
+
     def finds(self, text: str) -> bool:
         """True if there is something to hide."""
         pattern = self._pattern(text)

@@ -21,6 +21,7 @@ from .redaction import Redactor, unfinished
 
 Send = Callable[..., Any]
 _LONGEST_KEY = 1 << 16  # characters that are held back for the end of a private key
+_FURTHER = ("parent", "ident", "buffers", "track", "header", "metadata")  # of `Session.send`, in their order
 
 
 class Listener(Protocol):
@@ -70,13 +71,14 @@ class Wire:
         whole = isinstance(msg_or_type, dict)
         kind = msg_or_type["header"]["msg_type"] if whole else msg_or_type
         body = msg_or_type["content"] if whole else content
-        request = msg_or_type.get("parent_header") if whole else options.get("parent") or (rest[0] if rest else None)
-        parent = _id(request)
+        options |= dict(zip(_FURTHER, rest, strict=False))
+        parent = _id(msg_or_type.get("parent_header") if whole else options.get("parent"))
 
         def forward(clean: Any) -> Any:
+            beside = self._beside(options)
             if whole:
-                return self._send(stream, {**msg_or_type, "content": clean}, content, *rest, **options)
-            return self._send(stream, msg_or_type, clean, *rest, **options)
+                return self._send(stream, {**self._beside(msg_or_type), "content": clean}, content, **beside)
+            return self._send(stream, msg_or_type, clean, **beside)
 
         with self._lock:
             if kind == "stream":
@@ -88,6 +90,15 @@ class Wire:
             clean = self.redactor.data(body)
             self._tell(kind, clean, parent)
             return forward(clean)
+
+    def _beside(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """What goes along with a message's content, clean: its metadata, and the buffers of a widget's bytes."""
+        clean = dict(message)
+        if message.get("metadata"):
+            clean["metadata"] = self.redactor.data(message["metadata"])
+        if message.get("buffers"):
+            clean["buffers"] = [self.redactor.buffer(one) for one in message["buffers"]]
+        return clean
 
     def _take_stream(self, body: Mapping[str, Any], parent: str, forward: Callable[[Any], Any]) -> Any:
         """Send the whole lines of a stream; keep what follows the last line break, and a private key with no end."""

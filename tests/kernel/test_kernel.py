@@ -127,12 +127,15 @@ class Sent:
 
     def __init__(self) -> None:
         self.messages: list[tuple[str, Any]] = []
+        self.beside: list[dict[str, Any]] = []
 
     def __call__(self, stream: Any, message: Any, content: Any = None, *rest: Any, **options: Any) -> None:
         if isinstance(message, dict):
             self.messages.append((message["header"]["msg_type"], message["content"]))
+            self.beside.append(message | options)
         else:
             self.messages.append((message, content))
+            self.beside.append(options)
 
 
 def wire() -> tuple[Wire, Sent]:
@@ -183,6 +186,20 @@ def test_every_kind_of_message_is_redacted(kind: str) -> None:
     assert "hunter2-hunter2" not in json.dumps(sent.messages)
     assert all(message[1]["data"]["n"] == 1 for message in sent.messages)
     assert content["traceback"] == ["x hunter2-hunter2"], "the kernel's own copy is left alone"
+
+
+def test_bytes_and_metadata_beside_a_message_are_redacted() -> None:
+    send, sent = wire()
+    buffers, metadata = [memoryview(b"\xff\xc3hunter2-hunter2\x00"), b"\x89PNG\xff"], {"note": "hunter2-hunter2"}
+    send(None, "comm_open", {}, buffers=buffers, metadata=metadata)
+    send(None, "comm_msg", {}, None, None, buffers)
+    send(None, {"header": {"msg_type": "comm_msg"}, "content": {}, "buffers": buffers, "metadata": metadata})
+    assert len(sent.beside) == 3
+    for beside in sent.beside:
+        assert "hunter2" not in str(beside.get("metadata"))
+        assert bytes(beside["buffers"][0]).startswith(b"\xff\xc3[secret ")
+        assert bytes(beside["buffers"][0]).endswith(b"]\x00")
+        assert beside["buffers"][1] is buffers[1], "what holds no secret is sent as it is"
 
 
 @pytest.mark.parametrize(

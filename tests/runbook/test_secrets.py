@@ -67,6 +67,7 @@ for value in values:
     publish_display_data({"text/plain": value}, metadata={"note": value})
     shown = display(Pretty("…"), display_id=True); shown.update(Pretty(value))
     display(ipywidgets.HTML(value=value, description=value[:64]))
+    display(ipywidgets.Image(value=b"\xc3\xff" + value.encode(), format="png"))
     thread = threading.Thread(target=lambda: print("thread", value)); thread.start(); thread.join()
     get_ipython().display_pub.publish({"text/html": value})
 get_ipython().set_next_input(values[0])
@@ -144,6 +145,7 @@ def test_no_canary_gets_out(root: Path, front_end: str) -> None:
         with opened(root, "render") as lab:
             states = [lab.run(cell) for cell in lab.code()]
             lab.save(root / "out.ipynb")
+        terminal = b"\n".join(lab.widgets)
         assert states == ["ok", "ok", "ok", "ok", "error", "error", "ok", "ok", "ok"]
     else:
         command = {

@@ -40,7 +40,7 @@ _SHAPES: dict[str, dict[str, type | tuple[type, ...]]] = {
     "error": {"stage": str, "classes": list},
     "end": {"complete": bool, "artefacts": dict},
 }
-_IF_THERE: dict[str, type] = {"notebook": list, "signer": str, "continues": str}
+_IF_THERE: dict[str, type] = {"run": str, "notebook": list, "signer": str, "continues": str}
 """What a reader relies on, for every entry and by kind. A line without it is none of ours: somebody wrote in it."""
 
 

@@ -207,6 +207,7 @@ class Session:
         journal = Journal(self.project.root / "records" / UNFILED / run, self.redactor.data)
         journal.write(
             "start",
+            run=run,
             runbook=self.name,
             front_end=self.front_end.name,
             signer=self._key.fingerprint if self._key else "",

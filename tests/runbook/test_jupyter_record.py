@@ -16,6 +16,7 @@ from corelib.cli import main
 from corelib.errors import RunbookError
 from corelib.project import Project
 from corelib.record import read, records
+from corelib.record.chain import verify_all
 from corelib.record.verify import notebook_findings, verify
 from corelib.runbook.filing import collect
 from tests.project import lay_out
@@ -133,6 +134,17 @@ def test_beginning_again_closes_the_run_before(lab: Lab) -> None:
     found = records(lab.path.parent.parent)
     assert [one.outcome for one in found] == ["interrupted", "succeeded"]
     assert all(verify(Path(one.path)).intact for one in found)
+
+
+def test_a_run_that_chose_another_environment_is_held_against_that_ones_ledger(lab: Lab) -> None:
+    begin, parameters, read_, documents, finish = lab.code()
+    choose = lab.add("run._choose('prd')", 6)
+    for cell in (begin, parameters, read_, documents, finish, begin, parameters, read_, choose, read_, finish):
+        assert lab.run(cell) == "ok"
+    found = {one.environment: verify(Path(one.path)) for one in records(lab.path.parent.parent)}
+    assert {name: one.findings[:-1] for name, one in found.items()} == {"lab": (), "prd": ()}
+    assert all(one.intact for one in found.values())
+    assert verify_all(lab.path.parent.parent / "records" / "lab").intact
 
 
 def test_a_secret_of_the_second_run_is_hidden_too(lab: Lab) -> None:

@@ -1,0 +1,89 @@
+"""What lies beside a journal, against the journal's own end and against the list of what was filed after it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from .finding import Finding, content, opened, sha256
+from .journal import NAME as JOURNAL
+from .seal import FILES, FILES_SIGNATURE, NOTEBOOK, SIGNATURE
+from .signed import UNSIGNED, signed
+
+
+def artefacts(folder: Path, recorded: dict[str, str] | None) -> list[Finding]:
+    """What is beside the journal, against what its end says; None: it has no end yet."""
+    late = {JOURNAL, SIGNATURE, FILES, FILES_SIGNATURE, *_manifest(folder).get("files", {})}
+    there = {path.name: path for path in folder.iterdir() if path.name not in late} if folder.is_dir() else {}
+    there = {
+        name: path for name, path in there.items() if name != NOTEBOOK and not fnmatch(name, "countersigned-*.sig")
+    }
+    if recorded is None:
+        return []
+    found = [
+        Finding("altered", name, "it is not part of the record") for name in sorted(there.keys() - recorded.keys())
+    ]
+    for name, digest in recorded.items():
+        if name not in there:
+            found.append(Finding("altered", name, "it was removed"))
+        elif sha256(content(there[name])) != digest:
+            found.append(Finding("altered", name, "it is not the file that was recorded"))
+    return found
+
+
+def countersigned(folder: Path, entries: list[dict[str, Any]]) -> Iterator[Finding]:
+    """Who has countersigned the record, and whether they may."""
+    if not entries or not any(folder.glob("countersigned-*.sig")):
+        return
+    from .countersigned import names  # noqa: PLC0415 - takes 0.3 s to load
+
+    for file, name in names(folder, entries).items():
+        if name:
+            yield Finding("note", file, f"countersigned by {name}")
+        else:
+            yield Finding("altered", file, "it is no countersignature of this record by one who may give it")
+
+
+def filed(folder: Path, journal: bytes, signers: str | None) -> list[Finding]:
+    """What was filed after the end, against its own list."""
+    manifest, listing = _manifest(folder), content(folder / FILES)
+    if not listing:
+        return [] if not (folder / NOTEBOOK).exists() else [opened(FILES, "the notebook was never filed")]
+    if not manifest:
+        return [Finding("altered", FILES, "it is no list of files")]
+    found = []
+    if manifest.get("record") != folder.name or manifest.get("journal") != sha256(journal):
+        found.append(Finding("altered", FILES, "it belongs to another record or journal"))
+    for name, digest in manifest["files"].items():
+        if not (folder / name).exists():
+            found.append(Finding("altered", name, "it was removed"))
+        elif sha256(content(folder / name)) != digest:
+            found.append(Finding("altered", name, "it is not the file that was filed"))
+    return [*found, *_signed(folder, listing, str(manifest.get("signer") or ""), signers)]
+
+
+def _signed(folder: Path, listing: bytes, said: str, signers: str | None) -> Iterator[Finding]:
+    """Whether the list of files is signed as it says itself, and as it must be."""
+    armour = content(folder / FILES_SIGNATURE)
+    if not armour:
+        if said:
+            yield Finding("altered", FILES_SIGNATURE, "it was removed")
+        elif signers is not None:
+            yield Finding("altered", FILES, UNSIGNED)
+        return
+    signer, found = signed(FILES_SIGNATURE, listing, armour, "files", signers)
+    yield from found
+    if not found and not signer.startswith(said):
+        yield Finding("altered", FILES_SIGNATURE, f"the list names the key {said}")
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    try:
+        listing = json.loads(content(folder / FILES))
+    except ValueError:
+        return {}
+    valid = isinstance(listing, dict) and isinstance(listing.get("files"), dict)
+    return listing if valid and all("/" not in name for name in listing["files"]) else {}

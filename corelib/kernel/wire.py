@@ -54,12 +54,19 @@ class Wire:
         self._cells: Cells | None = None
         self._run: Listener | None = None
         self._number = 0
+        self._gap = False  # something could not be journaled, and the operator knows it
 
     def listen(self, run: Listener, cells: Cells, request: Mapping[str, Any]) -> None:
         """Tell this run from now on; `request` is the one that is being executed."""
         with self._lock:
             self._run, self._cells, self._number = run, cells, 0
             self._begin(request)
+
+    def catch_up(self) -> None:
+        """Journal of the cells what could not be written before. Raises RunbookError if it still cannot."""
+        with self._lock:
+            if self._cells is not None:
+                self._cells.catch_up()
 
     def deaf(self) -> None:
         """Tell nobody any more."""
@@ -141,13 +148,17 @@ class Wire:
                 del self._streams[owner, name]
         self._send_rest(parent)
         if self._cells is not None and self._run is not None:
-            cells, run = self._cells, self._run
-            self._guarded(cells.idle, parent)
-            self._guarded(run.before_idle)
+            self._guarded(self._settle, self._cells, self._run, parent)
+
+    def _settle(self, cells: Cells, run: Listener, parent: str) -> None:
+        """A run ends only if every cell is in its journal: what is missing there would look like a forgery."""
+        cells.idle(parent)
+        self._gap = False
+        run.before_idle()
 
     def _send_rest(self, parent: str) -> None:
         overflow = self._overflows.pop(parent, None)
-        rest = overflow.end() if overflow is not None else ""
+        rest = self._guarded(overflow.end) if overflow is not None else ""
         if rest:
             content = {"name": "stdout", "text": rest}
             self._tell("stream", content, parent)
@@ -160,13 +171,17 @@ class Wire:
     def _guarded(self, act: Callable[..., Any], *arguments: Any) -> Any:
         """Do what writes to the record; where that fails the kernel has to go on sending, and the operator is told.
 
-        The run stops by itself: whatever changes something is journaled first, and that raises in its place.
+        Told once, until everything could be written again. The run stops by itself: whatever changes something is
+        journaled first, and that raises in its place.
         """
         try:
             return act(*arguments)
         except (RunbookError, OSError) as problem:
-            self._cells = None
-            self._say({"name": "stderr", "text": f"THE RECORD IS INCOMPLETE. {problem}\n"})
+            if not self._gap:
+                self._gap = True
+                content = {"name": "stderr", "text": f"THE RECORD IS INCOMPLETE. {problem}\n"}
+                self._tell("stream", content, _id(executing()))
+                self._say(content)
             return None
 
     def _say(self, content: Mapping[str, Any]) -> None:

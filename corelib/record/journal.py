@@ -23,6 +23,7 @@ from types import NoneType
 from typing import Any
 
 from ..errors import Refused, RunbookError
+from .room import Room
 
 NAME = "journal.jsonl"
 Entry = dict[str, Any]
@@ -42,6 +43,8 @@ _SHAPES: dict[str, dict[str, type | tuple[type, ...]]] = {
 }
 _IF_THERE: dict[str, type] = {"run": str, "notebook": list, "signer": str, "continues": str}
 """What a reader relies on, for every entry and by kind. A line without it is none of ours: somebody wrote in it."""
+
+_LAST_WORDS = frozenset({"cell", "error", "end"})  # they announce nothing: they may use the room that is kept for them
 
 
 class JournalError(RunbookError):
@@ -65,6 +68,7 @@ class Journal:
                 folder / NAME, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644
             )
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._room: Room | None = Room(self._file)
             _sync_folder(folder)
         except OSError as problem:
             raise unwritable(folder, problem) from problem
@@ -87,6 +91,8 @@ class Journal:
             line = _line(entry | {"previous": self._previous})
             size = os.fstat(self._file).st_size
             try:
+                if self._room is not None and kind not in _LAST_WORDS:
+                    self._room.keep(size + len(line))
                 write_all(self._file, line)
                 if durable:
                     os.fsync(self._file)
@@ -110,6 +116,8 @@ class Journal:
 
     def close(self) -> None:
         """Give up the journal; from now on nobody writes it."""
+        if self._room is not None:
+            self._room.give_back()
         os.close(self._file)
 
 
@@ -125,6 +133,7 @@ class Reopened(Journal):
         self._redact = lambda data: data
         self._lock = threading.Lock()
         self._opened = time.monotonic()
+        self._room = None
         try:
             self._file = os.open(folder / NAME, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -256,9 +256,10 @@ class Session:
         }
 
     def _end(self, *, complete: bool) -> None:
-        self._ended = True
         if self._wire is not None:
+            self._wire.catch_up()  # before anything else: a run whose cells cannot be journaled has no end
             self._wire.deaf()
+        self._ended = True
         seal.close(self._journal, self._key, complete=complete, redactions=self.redactor.count)
 
     def leave(self) -> None:

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from corelib.errors import BadInput
 from corelib.kernel import guard, overflow
+from corelib.kernel.cells import Cells
 from corelib.kernel.frontend import _given
 from corelib.kernel.redaction import Redactor
 from corelib.kernel.wire import Wire
+from corelib.record.journal import JournalError
 
 ALLOWED = ("environment", "fleet", "reason")
 SECRET = 'p4ss w"rd/+=ü'
@@ -200,6 +202,64 @@ def test_bytes_and_metadata_beside_a_message_are_redacted() -> None:
         assert bytes(beside["buffers"][0]).startswith(b"\xff\xc3[secret ")
         assert bytes(beside["buffers"][0]).endswith(b"]\x00")
         assert beside["buffers"][1] is buffers[1], "what holds no secret is sent as it is"
+
+
+class Disk:
+    """A journal on a disk that is full while `full` says so, and the run that hears of the cells."""
+
+    def __init__(self) -> None:
+        self.full = False
+        self.entries: list[dict[str, Any]] = []
+        self.idles = 0
+
+    def write(self, kind: str, **facts: Any) -> None:
+        if self.full:
+            raise JournalError("writing the record", "No space left on device")
+        self.entries.append({"kind": kind, **facts})
+
+    def cell_log(self, number: int) -> Path:
+        raise OSError(f"no room for the log of cell {number}")
+
+    def before_idle(self) -> None:
+        self.idles += 1
+
+
+def run_cell(send: Wire, name: str, text: str) -> None:
+    request = {"header": {"msg_id": name}, "content": {"code": name}}
+    send._begin(request)
+    send(None, stream(text, name))
+    send(None, "status", {"execution_state": "idle"}, parent=request)
+
+
+def test_what_a_full_disk_did_not_take_is_written_once_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    send, _ = wire()
+    said: list[Any] = []
+    monkeypatch.setattr(send, "_say", said.append)
+    disk = Disk()
+    send.listen(disk, Cells(disk.write, disk.write, lambda: 0), {})
+    run_cell(send, "first", "one\n")
+    disk.full = True
+    for name in ("second", "third"):
+        run_cell(send, name, f"{name}\n")
+    assert disk.idles == 1, "a run does not end while its cells are not in its journal"
+    assert [one["text"][:24] for one in said] == ["THE RECORD IS INCOMPLETE"], "it is said once"
+    disk.full = False
+    run_cell(send, "fourth", "four\n")
+    ok = {entry["cell"]: entry["outputs"] for entry in disk.entries if entry["kind"] == "cell"}
+    assert {number: len(outputs) for number, outputs in ok.items()} == {1: 1, 2: 1, 3: 1, 4: 1}
+    assert disk.idles == 2
+    disk.full = True
+    run_cell(send, "fifth", "five\n")
+    assert len(said) == 2, "a new gap is said anew"
+
+
+def test_a_log_that_cannot_be_written_stops_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    send, sent = wire()
+    monkeypatch.setattr(send, "_say", sent.messages.append)
+    disk = Disk()
+    send.listen(disk, Cells(disk.write, disk.write, lambda: 0), {})
+    run_cell(send, "long", "x\n" * (overflow.HEAD + 1))
+    assert sent.messages[-1] == ("status", {"execution_state": "idle"})
 
 
 @pytest.mark.parametrize(

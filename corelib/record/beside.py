@@ -3,38 +3,49 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from .finding import Finding, content, opened, sha256
 from .journal import NAME as JOURNAL
+from .journal import Entry
 from .seal import FILES, FILES_SIGNATURE, NOTEBOOK, SIGNATURE
 from .signed import UNSIGNED, signed
 
 
-def artefacts(folder: Path, recorded: dict[str, str] | None) -> list[Finding]:
-    """What is beside the journal, against what its end says; None: it has no end yet."""
+def artefacts(folder: Path, entries: list[Entry]) -> list[Finding]:
+    """What is beside the journal, against what it says of each artefact, and its end of all of them."""
+    closed = bool(entries) and entries[-1]["kind"] == "end"
+    recorded: dict[str, str] = dict(entries[-1]["artefacts"]) if closed else {}
     late = {JOURNAL, SIGNATURE, FILES, FILES_SIGNATURE, *_manifest(folder).get("files", {})}
-    there = {path.name: path for path in folder.iterdir() if path.name not in late} if folder.is_dir() else {}
-    there = {
-        name: path for name, path in there.items() if name != NOTEBOOK and not fnmatch(name, "countersigned-*.sig")
-    }
-    if recorded is None:
-        return []
-    found = [
-        Finding("altered", name, "it is not part of the record") for name in sorted(there.keys() - recorded.keys())
+    there = {path.name for path in folder.iterdir() if path.name not in late} if folder.is_dir() else set()
+    there = {name for name in there if name != NOTEBOOK and not fnmatch(name, "countersigned-*.sig")}
+    drafts = {name for name in there if fnmatch(name, ".*.[0-9]*")}
+    strange = sorted(there - drafts - recorded.keys()) if closed else []
+    said = dict.fromkeys((entry["name"], entry["sha256"]) for entry in entries if entry["kind"] == "artefact")
+    more = [(name, digest) for name, digest in said if recorded.get(name) != digest]
+    return [
+        *(
+            Finding("note", name, "a file that was never written to its end: no part of the record")
+            for name in sorted(drafts)
+        ),
+        *(Finding("altered", name, "it is not part of the record") for name in strange),
+        *(Finding("altered", *one) for one in _different(folder, [*recorded.items(), *more])),
     ]
-    for name, digest in recorded.items():
-        if name not in there:
-            found.append(Finding("altered", name, "it was removed"))
-        elif sha256(content(there[name])) != digest:
-            found.append(Finding("altered", name, "it is not the file that was recorded"))
-    return found
 
 
-def countersigned(folder: Path, entries: list[dict[str, Any]]) -> Iterator[Finding]:
+def _different(folder: Path, said: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Of these files and their digests the ones that are not so, and how."""
+    for name, digest in said:
+        if "/" in name or not (folder / name).exists():
+            yield name, "it was removed"
+        elif sha256(content(folder / name)) != digest:
+            yield name, "it is not the file that was recorded"
+
+
+def countersigned(folder: Path, entries: list[Entry]) -> Iterator[Finding]:
     """Who has countersigned the record, and whether they may."""
     if not entries or not any(folder.glob("countersigned-*.sig")):
         return

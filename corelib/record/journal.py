@@ -39,6 +39,7 @@ _SHAPES: dict[str, dict[str, type | tuple[type, ...]]] = {
     "step": {"target": str, "phase": str, "detail": str},
     "result": {"stage": str, "result": str},
     "error": {"stage": str, "classes": list},
+    "artefact": {"name": str, "sha256": str},
     "end": {"complete": bool, "artefacts": dict},
 }
 _IF_THERE: dict[str, type] = {"run": str, "notebook": list, "signer": str, "continues": str}

@@ -66,7 +66,7 @@ def verify(folder: Path, signers: str | None = None) -> Verification:
         found.append(opened(JOURNAL, "the run is not over" if running else "it has no end: runbooks seal closes it"))
     signer, more = signature(folder, text, str(end.get("signer", start.get("signer", ""))), closed, signers)
     found += more
-    found += artefacts(folder, end.get("artefacts", {}) if closed else None)
+    found += artefacts(folder, entries)
     found += filed(folder, text, signers)
     found += countersigned(folder, entries)
     found += _in_ledger(folder, text, entries, closed)

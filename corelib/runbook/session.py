@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import itertools
 import json
 import os
 import secrets
@@ -170,12 +171,17 @@ class Session:
         return ""
 
     def _keep(self, name: str, content: object) -> Path:
-        """Keep an artefact beside the journal, secrets hidden, and the real one's digest in the journal."""
-        path, real = self._journal.folder / name, json.loads(json.dumps(content, default=str))
+        """Keep an artefact beside the journal, secrets hidden, and the real one's digest in the journal.
+
+        One that is kept again and differs gets a number: nothing of a record is overwritten.
+        """
+        real = json.loads(json.dumps(content, default=str))
         kept = _as_text(self.redactor.data(real))
-        path.write_text(kept)
+        path = _free(self._journal.folder / name, kept)
+        if not path.exists():
+            seal.put(path, kept.encode())
         digests = {"sha256": _sha256(kept), "sha256_unredacted": _sha256(_as_text(real))}
-        self._journal.write("artefact", name=name, **digests)
+        self._journal.write("artefact", name=path.name, **digests)
         return path
 
     @contextmanager
@@ -306,6 +312,15 @@ def _outline(path: Path) -> list[list[str]]:
 
 def _shorten(path: Path, root: Path) -> str:
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+
+def _free(path: Path, content: str) -> Path:
+    """This path, or the first of path-2, path-3, … that does not exist, or has this very content."""
+    for number in itertools.count(1):
+        one = path if number == 1 else path.with_stem(f"{path.stem}-{number}")
+        if not one.exists() or one.read_text() == content:
+            return one
+    raise AssertionError("numbers do not end")
 
 
 def _as_text(content: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -11,29 +11,31 @@ from typing import Any
 from .finding import Finding, content, opened, sha256
 from .journal import NAME as JOURNAL
 from .journal import Entry
-from .seal import FILES, FILES_SIGNATURE, NOTEBOOK, SIGNATURE
+from .seal import FILES, FILES_SIGNATURE, NOTEBOOK, PAGE, SIGNATURE
 from .signed import UNSIGNED, signed
+
+_FILED = (NOTEBOOK, PAGE)
 
 
 def artefacts(folder: Path, entries: list[Entry]) -> list[Finding]:
     """What is beside the journal, against what it says of each artefact, and its end of all of them."""
     closed = bool(entries) and entries[-1]["kind"] == "end"
     recorded: dict[str, str] = dict(entries[-1]["artefacts"]) if closed else {}
-    late = {JOURNAL, SIGNATURE, FILES, FILES_SIGNATURE, *_manifest(folder).get("files", {})}
-    there = {path.name for path in folder.iterdir() if path.name not in late} if folder.is_dir() else set()
-    there = {name for name in there if name != NOTEBOOK and not fnmatch(name, "countersigned-*.sig")}
-    drafts = {name for name in there if fnmatch(name, ".*.[0-9]*")}
-    strange = sorted(there - drafts - recorded.keys()) if closed else []
     said = dict.fromkeys((entry["name"], entry["sha256"]) for entry in entries if entry["kind"] == "artefact")
     more = [(name, digest) for name, digest in said if recorded.get(name) != digest]
-    return [
-        *(
-            Finding("note", name, "a file that was never written to its end: no part of the record")
-            for name in sorted(drafts)
-        ),
-        *(Finding("altered", name, "it is not part of the record") for name in strange),
-        *(Finding("altered", *one) for one in _different(folder, [*recorded.items(), *more])),
-    ]
+    strange = _strange(folder, recorded) if closed else ()
+    return [*strange, *(Finding("altered", *one) for one in _different(folder, [*recorded.items(), *more]))]
+
+
+def _strange(folder: Path, recorded: Collection[str]) -> Iterator[Finding]:
+    """What neither the journal nor the list of what was filed knows."""
+    filed = _manifest(folder).get("files", {}) if (folder / FILES).exists() else _FILED
+    known = {JOURNAL, SIGNATURE, FILES, FILES_SIGNATURE, *filed, *recorded}
+    for name in sorted({path.name for path in folder.iterdir()} - known):
+        if fnmatch(name, ".*.[0-9]*"):
+            yield Finding("note", name, "a file that was never written to its end: no part of the record")
+        elif not fnmatch(name, "countersigned-*.sig"):
+            yield Finding("altered", name, "it is not part of the record")
 
 
 def _different(folder: Path, said: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
@@ -61,8 +63,11 @@ def countersigned(folder: Path, entries: list[Entry]) -> Iterator[Finding]:
 def filed(folder: Path, journal: bytes, signers: str | None) -> list[Finding]:
     """What was filed after the end, against its own list."""
     manifest, listing = _manifest(folder), content(folder / FILES)
-    if not listing:
-        return [] if not (folder / NOTEBOOK).exists() else [opened(FILES, "the notebook was never filed")]
+    if not (folder / FILES).exists():
+        left = [name for name in (*_FILED, FILES_SIGNATURE) if (folder / name).exists()]
+        return [
+            opened(name, "it is on no list: its filing was cut off, runbooks collect does it again") for name in left
+        ]
     if not manifest:
         return [Finding("altered", FILES, "it is no list of files")]
     found = []

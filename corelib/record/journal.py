@@ -191,12 +191,6 @@ def parse(line: bytes) -> Entry | None:
     return entry if all(isinstance(entry.get(name, ...), types) for name, types in shape.items()) else None
 
 
-def ended(folder: Path) -> bool:
-    """True if the run's end was written."""
-    entries = salvage(folder)[0]
-    return bool(entries) and entries[-1]["kind"] == "end"
-
-
 def live(folder: Path) -> bool:
     """True while the process that writes this journal lives."""
     try:

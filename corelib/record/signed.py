@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
-from .finding import Finding, content
+from .finding import Finding, content, opened
 from .journal import NAME as JOURNAL
 from .seal import SIGNATURE
 
+State = Literal["open", "closed", "sealed"]  # sealed: the end was written, and the ledger knows of it
 UNSIGNED = "nobody signed it, and among allowed signers that is no evidence: anybody can write it anew"
 
 
-def signature(folder: Path, journal: bytes, said: str, closed: bool, signers: str | None) -> tuple[str, list[Finding]]:
+def signature(folder: Path, journal: bytes, said: str, state: State, signers: str | None) -> tuple[str, list[Finding]]:
     """Who signed the journal, and what is wrong with that. `said` is the key that the journal itself names."""
     armour = content(folder / SIGNATURE)
     if not armour:
-        return "", [_unsigned(said, signers)] if closed else []
+        return "", [_unsigned(said, state, signers)] if state != "open" else []
     signer, found = signed(SIGNATURE, journal, armour, "record", signers)
     if said and not signer.startswith(said):
         found.append(Finding("altered", SIGNATURE, f"the journal names the key {said}"))
     return signer, found
 
 
-def _unsigned(said: str, signers: str | None) -> Finding:
-    if said:
-        return Finding("altered", SIGNATURE, f"the run was to be signed by {said}, and no signature is there")
+def _unsigned(said: str, state: State, signers: str | None) -> Finding:
+    if said and state == "sealed":
+        return Finding("altered", SIGNATURE, f"the run was signed by {said}, and no signature is there")
     if signers is not None:
         return Finding("altered", JOURNAL, UNSIGNED)
+    if said:
+        return opened(SIGNATURE, f"the run is not signed yet by {said}: runbooks seal does that")
     return Finding("note", JOURNAL, "unsigned: the chain shows damage, not a forger who writes all of it anew")
 
 

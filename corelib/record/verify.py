@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +21,7 @@ from .listing import UNFILED
 from .notebook import cells
 from .outcome import Outcome, outcome
 from .seal import FILES, NOTEBOOK
-from .signed import signature
+from .signed import State, signature
 
 _UNKNOWN = "the kernel ended while it ran execution {}: nobody vouches for what that cell shows"
 
@@ -64,12 +64,14 @@ def verify(folder: Path, signers: str | None = None) -> Verification:
     if not closed:
         running = live(folder)
         found.append(opened(JOURNAL, "the run is not over" if running else "it has no end: runbooks seal closes it"))
-    signer, more = signature(folder, text, str(end.get("signer", start.get("signer", ""))), closed, signers)
+    lines = ledger.read(folder.parent) if folder.parent.name != UNFILED else []
+    state = _state(folder, lines) if closed else "open"
+    signer, more = signature(folder, text, str(end.get("signer", start.get("signer", ""))), state, signers)
     found += more
     found += artefacts(folder, entries)
     found += filed(folder, text, signers)
     found += countersigned(folder, entries)
-    found += _in_ledger(folder, text, entries, closed)
+    found += _in_ledger(folder, text, entries, lines)
     if (folder / NOTEBOOK).exists():
         found += notebook_findings(folder, (folder / NOTEBOOK).read_bytes(), entries)
     result = outcome(entries, live=live(folder)) if entries else "interrupted"
@@ -82,7 +84,7 @@ def notebook_findings(folder: Path, saved: bytes, entries: list[dict[str, Any]])
         shown = cells(saved, NOTEBOOK)
     except Exception as problem:  # noqa: BLE001 - whatever is wrong with it, it is not the notebook that was saved
         return [Finding("altered", NOTEBOOK, str(problem))]
-    executions = [*_continued(folder, entries), *executions_of(entries)]
+    executions = _with_continued(folder, entries)
     named = entries[0].get("notebook", []) if entries else []
     outline = [(str(cell[0]), str(cell[1])) for cell in named if isinstance(cell, list) and len(cell) == 2]
     in_order = bool(entries) and entries[0].get("front_end") in ("papermill", "runbooks")
@@ -106,13 +108,15 @@ def executions_of(entries: list[dict[str, Any]]) -> list[Execution]:
     return [found[number] for number in sorted(found)]
 
 
-def _continued(folder: Path, entries: list[dict[str, Any]]) -> list[Execution]:
-    """The executions of the runs in the same kernel before this one."""
-    before = entries[0].get("continues") if entries else None
-    if not before or not (folder.parent / str(before) / JOURNAL).is_file():
-        return []
-    earlier = _lines(content(folder.parent / str(before) / JOURNAL))[0]
-    return [*_continued(folder.parent / str(before), earlier), *executions_of(earlier)]
+def _with_continued(folder: Path, entries: list[dict[str, Any]], seen: frozenset[str] = frozenset()) -> list[Execution]:
+    """The executions of this run behind those of the runs in the same kernel that it continues, in one count."""
+    name = str(entries[0].get("continues") or "") if entries else ""
+    before = folder.parent / name
+    if not name or name in seen or not (before / JOURNAL).is_file():
+        return executions_of(entries)
+    earlier = _with_continued(before, _lines(content(before / JOURNAL))[0], seen | {name})
+    offset = max((one.number for one in earlier), default=0)
+    return [*earlier, *(replace(one, number=one.number + offset) for one in executions_of(entries))]
 
 
 def _lines(text: bytes) -> tuple[list[dict[str, Any]], list[Finding]]:
@@ -148,11 +152,17 @@ def _lines(text: bytes) -> tuple[list[dict[str, Any]], list[Finding]]:
     return entries, found
 
 
-def _in_ledger(folder: Path, journal: bytes, entries: list[dict[str, Any]], closed: bool) -> Iterator[Finding]:
+def _state(folder: Path, lines: list[ledger.Line]) -> State:
+    entries = (line.entry for line in lines if line.entry is not None)
+    return "sealed" if any((e["event"], e["record"]) == ("sealed", folder.name) for e in entries) else "closed"
+
+
+def _in_ledger(
+    folder: Path, journal: bytes, entries: list[dict[str, Any]], lines: list[ledger.Line]
+) -> Iterator[Finding]:
     """The record against its environment's ledger."""
     if folder.parent.name == UNFILED or not any(entry["kind"] == "parameters" for entry in entries):
         return
-    lines = ledger.read(folder.parent)
     if not lines:
         yield Finding("note", ledger.NAME, "there is no ledger beside the record: other records cannot be told of")
         return
@@ -160,11 +170,13 @@ def _in_ledger(folder: Path, journal: bytes, entries: list[dict[str, Any]], clos
     events = {entry["event"]: entry for entry in ours}
     if "begun" not in events:
         yield Finding("altered", ledger.NAME, f"it does not know {folder.name}")
-    if closed and "sealed" not in events:
+    if entries[-1]["kind"] == "end" and "sealed" not in events:
         yield opened(ledger.NAME, "it does not know that the record was sealed: runbooks seal finishes it")
     if "sealed" in events and events["sealed"].get("journal") != sha256(journal):
         yield Finding("altered", JOURNAL, "the ledger knows another journal for this record")
     listing = content(folder / FILES)
+    if listing and "filed" not in events:
+        yield opened(ledger.NAME, "it does not know that the notebook was filed: runbooks seal finishes it")
     if "filed" in events and not listing:
         yield Finding("altered", FILES, "it was removed")
     elif "filed" in events and events["filed"].get("files") != sha256(listing):

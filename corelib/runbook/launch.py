@@ -16,7 +16,7 @@ from ..errors import RunbookError, ServiceFailed
 from ..kernel import frontend
 from ..project import Project
 from ..record import Record, read, seal
-from ..record.journal import JournalError, ended, salvage
+from ..record.journal import JournalError, salvage
 from ..record.listing import find, record
 from ..record.origin import operator
 from . import drafts, filing, inputs
@@ -58,7 +58,7 @@ def launch(name: str, file: Path, settings: Mapping[str, Any], at: Project, say:
 def _close(folder: Path, draft: Path, written: drafts.Drafts, say: Say) -> None:
     """File the notebook, behind the end of a run whose kernel died; what fails is told, and hides nothing."""
     try:
-        if not ended(folder):
+        if not seal.sealed(folder):
             seal.seal(folder, seal.operators_key(), operator())
         filing.file(folder, written.read(str(draft)).encode())
         draft.unlink(missing_ok=True)

@@ -282,6 +282,8 @@ class Session:
 
         def after(result: Any) -> None:
             nonlocal failed
+            if Session._current is not self:  # another run has begun in this kernel, and hears of it itself
+                return
             error = result.error_before_exec or result.error_in_exec
             if error is not None and error is not self._error:
                 self._reopen()

@@ -17,8 +17,10 @@ from typing import Any
 import pytest
 
 from corelib import lab as labs
+from corelib.project import Project
 from corelib.record import Record, read, records, seal
 from corelib.record.verify import notebook_findings, verify
+from corelib.runbook.filing import collect
 from tests.project import lay_out
 from tests.runbook import papermill
 from tests.runbook.jupyter import opened
@@ -428,6 +430,7 @@ def test_record_of_two_operators_at_once(approved: tuple[Path, str], matrix: lis
         assert second.record.outcome == "refused"
         assert re.search(rf"it is locked by \S+@\S+, pid \d+, since .*, run {holder}", second.shown)
         check(second.record, root / "out.ipynb", matrix, "two operators at once", "papermill", "refused")
+        assert collect(root / "out.ipynb", Project(root)).name == second.record.id, "not the one that holds the lock"
         forced = papermill.run(root, "deploy-azure", *LAB, "-p", "approved_plan", digest, "-p", "force_unlock", holder)
         os.kill(kernel, signal.SIGCONT)
         said, _ = first.communicate(timeout=90)

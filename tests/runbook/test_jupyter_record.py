@@ -136,6 +136,24 @@ def test_beginning_again_closes_the_run_before(lab: Lab) -> None:
     assert all(verify(Path(one.path)).intact for one in found)
 
 
+def test_the_record_of_a_notebook_is_the_run_that_it_was_not_another_that_it_names(lab: Lab) -> None:
+    begin, parameters, read_, documents, finish = lab.code()
+    root = lab.path.parent.parent
+    for cell in (begin, parameters, read_, documents, finish):
+        lab.run(cell)
+    lab.run(begin)
+    refusal = f"it is locked by op@host, pid 7, since now, run {records(root)[0].id}"
+    telling = lab.add(f"from corelib.errors import Refused; raise Refused('applying', {refusal!r})", 6)
+    assert [lab.run(cell) for cell in (parameters, read_, documents, telling, finish)][-2:] == ["error", "ok"]
+    collected = collect(lab.save(root / "saved.ipynb"), Project(root))
+    assert collected.name == records(root)[-1].id
+    lab.run(documents)
+    lab.run(finish)
+    continued = records(root)[-1]
+    assert read(Path(continued.path))[0]["continues"] == collected.name
+    assert collect(lab.save(root / "saved.ipynb"), Project(root)).name == continued.id
+
+
 def test_a_run_that_chose_another_environment_is_held_against_that_ones_ledger(lab: Lab) -> None:
     begin, parameters, read_, documents, finish = lab.code()
     choose = lab.add("run._choose('prd')", 6)

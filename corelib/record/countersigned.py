@@ -24,7 +24,9 @@ def countersign(folder: Path, entries: Sequence[Entry], key: signing.Key, by: st
         raise Refused(doing, "it has no end yet", f"runbooks seal {folder.name}")
     if not any(entry["kind"] == "break-glass" for entry in entries):
         raise Refused(doing, "nobody broke the glass in it", "")
-    if key.fingerprint == start.get("signer") or by == start.get("operator"):
+    if not start.get("signer"):
+        raise Refused(doing, "it is unsigned, so nobody can tell that you are not its operator", "")
+    if key.fingerprint == start["signer"] or by == start.get("operator"):
         raise Refused(doing, "you are its operator", "ask somebody else")
     if not _name(key.public, entries):
         raise Refused(doing, f"the key {key.fingerprint} was not among its approvers", "ask one who is")
@@ -35,11 +37,11 @@ def countersign(folder: Path, entries: Sequence[Entry], key: signing.Key, by: st
 
 def names(folder: Path, entries: Sequence[Entry]) -> dict[str, str]:
     """Of each countersignature's file the name of who gave it; empty if it is not a good one."""
-    content = (folder / JOURNAL).read_bytes()
+    content, own = (folder / JOURNAL).read_bytes(), entries[0].get("signer")  # unsigned: it may be the operator's own
     found = {}
     for file in sorted(folder.glob(FILES)):
         signature = signing.check(content, file.read_bytes(), signing.COUNTERSIGN)
-        good = signature is not None and signature.good and signature.fingerprint != entries[0].get("signer")
+        good = signature is not None and signature.good and signature.fingerprint != (own or signature.fingerprint)
         found[file.name] = _name(signature.public, entries) if signature is not None and good else ""
     return found
 

@@ -19,7 +19,7 @@ from corelib import lab
 from corelib.errors import Refused
 from corelib.fleet import Approver, Approvers
 from corelib.plan import Plan, Step
-from corelib.record import records
+from corelib.record import Journal, countersigned, read, records, seal, signing
 from corelib.record.signing import Key, load
 from corelib.record.verify import verify
 from corelib.runbook.approvals import Approvals
@@ -142,12 +142,27 @@ def root(tmp_path: Path, people: dict[str, Person]) -> Iterator[Path]:
         lab.stop(folder, NETWORK)
 
 
-def _as(root: Path, person: Person, *command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command as somebody, with their key, from an account of their own name."""
-    environment = {**os.environ, "RUNBOOKS_ROOT": str(root), "RUNBOOKS_SIGNING_KEY": str(person.file)}
+ACCOUNT = """
+import os, pwd
+if os.environ.get("TEST_ACCOUNT"):
+    real = tuple(pwd.getpwuid(os.getuid()))
+    pwd.getpwuid = lambda uid: pwd.struct_passwd((os.environ["TEST_ACCOUNT"], *real[1:]))
+"""
+
+
+def _account(root: Path, person: Person) -> dict[str, str]:
+    """The environment of somebody with their key, on an account of their own name (there is only one here)."""
+    (root / "sitecustomize.py").write_text(ACCOUNT)
+    named = {"RUNBOOKS_SIGNING_KEY": str(person.file), "TEST_ACCOUNT": person.name}
+    return {"RUNBOOKS_ROOT": str(root), "PYTHONPATH": str(root), **named}
+
+
+def _as(root: Path, person: Person, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as somebody."""
     return subprocess.run(
         [sys.executable, "-m", "corelib.cli", *command],
-        cwd=root, env={**environment, "LOGNAME": person.name}, capture_output=True, text=True, timeout=120, check=False,
+        cwd=root, env={**os.environ, **_account(root, person), **environment},
+        capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 
 
@@ -172,7 +187,7 @@ def test_an_apply_waits_for_somebody_else(root: Path, people: dict[str, Person])
     assert "You approve:\n  create azure-lab-a/group/azure-lab-a" in given.stdout
     applied = papermill.run(
         root, "deploy-azure", *LAB, "-p", "approved_plan", digest,
-        environment={"RUNBOOKS_SIGNING_KEY": str(op.file), "LOGNAME": "op"},
+        environment=_account(root, op),
     )  # fmt: skip
     assert applied.record.outcome == "succeeded", applied.shown[-2000:]
     journal = (Path(applied.record.path) / "journal.jsonl").read_text()
@@ -186,6 +201,9 @@ def test_broken_glass_stands_out_until_it_is_countersigned(root: Path, people: d
     planned = papermill.run(root, "deploy-azure", *LAB)
     digest = re.findall(r"Digest: (plan-[0-9a-f]{16})", planned.shown)[0]
     run = ("run", "deploy-azure", *LAB, "--approved-plan", digest, "--break-glass", "nobody answers at 3 am")
+    unsigned = _as(root, op, *run, RUNBOOKS_SIGNING_KEY="")
+    assert (unsigned.returncode, records(root)[-1].remark) == (3, "")
+    assert "an unsigned run cannot show that its operator is not one of them" in unsigned.stdout
     assert _as(root, op, *run).returncode == 0
     one = records(root)[-1]
     assert (one.outcome, one.remark) == ("succeeded", "BREAK GLASS, not countersigned")
@@ -216,3 +234,18 @@ def test_where_nobody_is_asked_there_is_no_glass_to_break(tmp_path: Path) -> Non
         assert json.loads((Path(planned.record.path) / "plan.json").read_text())["digest"] == digest
     finally:
         lab.stop(folder, NETWORK)
+
+
+def test_an_unsigned_run_is_countersigned_by_nobody(tmp_path: Path, people: dict[str, Person]) -> None:
+    """Its operator could do it: nothing tells whose key was not his."""
+    op, journal = people["op"], Journal(tmp_path / "lab" / "r1")
+    journal.write("start", signer="", operator="op@host")
+    approvers = {"keys": [{"name": "op", "key": op.key.public}]}
+    journal.write("parameters", ledger="", environment="lab", fleet={"approvers": approvers})
+    journal.write("break-glass", reason="night")
+    seal.close(journal, None, complete=True)
+    with pytest.raises(Refused, match="nobody can tell that you are not its operator"):
+        countersigned.countersign(journal.folder, read(journal.folder), op.key, "elsewhere@host")
+    signature = op.key.sign((journal.folder / "journal.jsonl").read_bytes(), signing.COUNTERSIGN)
+    (journal.folder / "countersigned-x.sig").write_bytes(signature)
+    assert not verify(journal.folder).intact

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..errors import Refused
 from . import signing
+from .approved import approvers
 from .journal import NAME as JOURNAL
 from .journal import Entry
 from .seal import put
@@ -47,7 +48,5 @@ def names(folder: Path, entries: Sequence[Entry]) -> dict[str, str]:
 
 
 def _name(public: str, entries: Sequence[Entry]) -> str:
-    """Who may approve with this key, by the parameters that the run itself has recorded; empty if nobody."""
-    given: Entry = next((entry for entry in reversed(entries) if entry["kind"] == "parameters"), {})
-    approvers = (given.get("fleet", {}).get("approvers") or {}).get("keys", ())
-    return next((str(one["name"]) for one in approvers if signing.same_key(one["key"], public)), "")
+    """Who may approve with this key; empty if nobody."""
+    return next((name for name, key in approvers(entries) if signing.same_key(key, public)), "")

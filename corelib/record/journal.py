@@ -42,7 +42,14 @@ _SHAPES: dict[str, dict[str, type | tuple[type, ...]]] = {
     "artefact": {"name": str, "sha256": str},
     "end": {"complete": bool, "artefacts": dict},
 }
-_IF_THERE: dict[str, type] = {"run": str, "notebook": list, "signer": str, "continues": str}
+_IF_THERE: dict[str, type] = {
+    "run": str,
+    "notebook": list,
+    "signer": str,
+    "continues": str,
+    "statement": str,
+    "signature": str,
+}
 """What a reader relies on, for every entry and by kind. A line without it is none of ours: somebody wrote in it."""
 
 _LAST_WORDS = frozenset({"cell", "error", "end"})  # they announce nothing: they may use the room that is kept for them

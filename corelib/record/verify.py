@@ -71,6 +71,7 @@ def verify(folder: Path, signers: str | None = None) -> Verification:
     found += artefacts(folder, entries)
     found += filed(folder, text, signers)
     found += countersigned(folder, entries)
+    found += _approved(entries)
     found += _in_ledger(folder, text, entries, lines)
     if (folder / NOTEBOOK).exists():
         found += notebook_findings(folder, (folder / NOTEBOOK).read_bytes(), entries)
@@ -150,6 +151,13 @@ def _lines(text: bytes) -> tuple[list[dict[str, Any]], list[Finding]]:
             opened(f"{JOURNAL}:{len(lines) + 1}", "the last line was cut off: runbooks seal closes the record")
         )
     return entries, found
+
+
+def _approved(entries: list[dict[str, Any]]) -> Iterator[Finding]:
+    if any(entry["kind"] == "approval" for entry in entries):
+        from . import approved  # noqa: PLC0415 - takes 0.3 s to load
+
+        yield from approved.check(entries)
 
 
 def _state(folder: Path, lines: list[ledger.Line]) -> State:

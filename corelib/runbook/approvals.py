@@ -27,12 +27,17 @@ _SKEW = timedelta(minutes=5)  # how far two people's clocks may differ
 
 @dataclass(frozen=True, slots=True)
 class Others:
-    """An approval by somebody else: who, when (UTC), with which key, and from which machine's account."""
+    """An approval by somebody else: who, when (UTC), with which key, and from which machine's account.
+
+    `statement` is what was signed, `signature` the armoured SSH signature: with them a record proves it by itself.
+    """
 
     name: str
     at: datetime
     fingerprint: str
     account: str
+    statement: str
+    signature: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +137,7 @@ def _checked(file: Path, plan: str, approvers: Approvers) -> Others:
         raise Refused(doing, found, "remove it, and ask somebody who is")
     if approves != plan:
         raise Refused(doing, f"it approves {approves}", "remove it, and let it be given again")
-    return Others(names[0], at, signature.fingerprint, account)
+    return Others(names[0], at, signature.fingerprint, account, statement, armour)
 
 
 def _as_dict(plan: Plan) -> dict[str, Any]:

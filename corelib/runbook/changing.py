@@ -140,7 +140,7 @@ class Changing(Session):
             raise Refused(doing, f"{asked.count} others have to approve it, so far: {names}", _ask(digest))
         for one in given:
             facts = {"plan": digest, "by": one.name, "at": one.at.isoformat(), "key": one.fingerprint}
-            self._journal.write("approval", **facts)
+            self._journal.write("approval", **facts, statement=one.statement, signature=one.signature)
 
     def _apply(self, plan: Plan, digest: str, hold: Hold) -> Mapping[str, Any]:
         with Pulse() as pulse:

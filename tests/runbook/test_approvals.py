@@ -20,6 +20,7 @@ from corelib.errors import Refused
 from corelib.fleet import Approver, Approvers
 from corelib.plan import Plan, Step
 from corelib.record import Journal, countersigned, read, records, seal, signing
+from corelib.record.finding import Finding
 from corelib.record.signing import Key, load
 from corelib.record.verify import verify
 from corelib.runbook.approvals import Approvals
@@ -190,9 +191,9 @@ def test_an_apply_waits_for_somebody_else(root: Path, people: dict[str, Person])
         environment=_account(root, op),
     )  # fmt: skip
     assert applied.record.outcome == "succeeded", applied.shown[-2000:]
-    journal = (Path(applied.record.path) / "journal.jsonl").read_text()
-    assert '"by": "anna", "at"' in journal
-    assert anna.key.fingerprint in journal
+    found = verify(Path(applied.record.path))
+    assert found.intact
+    assert f"{digest} was approved by anna ({anna.key.fingerprint})" in str(found.findings)
     assert [one.remark for one in records(root)] == [""] * 5
 
 
@@ -249,3 +250,51 @@ def test_an_unsigned_run_is_countersigned_by_nobody(tmp_path: Path, people: dict
     signature = op.key.sign((journal.folder / "journal.jsonl").read_bytes(), signing.COUNTERSIGN)
     (journal.folder / "countersigned-x.sig").write_bytes(signature)
     assert not verify(journal.folder).intact
+
+
+def _approved(tmp_path: Path, people: dict[str, Person], operator: str = "op", **changes: str) -> list[Finding]:
+    """What is found about a journal that names anna's approval of a plan, changed as a forger would."""
+    shown = Approvals(tmp_path / "plans")
+    shown.remember(PLAN)
+    signed = json.loads(shown.sign(PLAN.digest, people["anna"].key, "anna@laptop", NOW).read_text())
+    keys = [{"name": name, "key": people[name].key.public} for name in ("anna", "ben")]
+    journal = Journal(tmp_path / "lab" / "r1")
+    journal.write("start", signer=people[operator].key.fingerprint)
+    journal.write("parameters", ledger="", environment="lab", fleet={"approvers": {"keys": keys}})
+    facts = {"plan": PLAN.digest, "by": "anna", "at": NOW.isoformat(), "key": people["anna"].key.fingerprint}
+    journal.write("approval", plan=PLAN.digest, by="op@host", at=NOW.isoformat(), consent=[])
+    journal.write("approval", **(facts | signed | changes))
+    journal.close()
+    return [one for one in verify(journal.folder).findings if one.where == "journal.jsonl:4"]
+
+
+def test_a_record_proves_an_approval_by_another(tmp_path: Path, people: dict[str, Person]) -> None:
+    (found,) = _approved(tmp_path, people)
+    expected = f"{PLAN.digest} was approved by anna ({people['anna'].key.fingerprint})"
+    assert (found.kind, found.message) == ("note", expected)
+
+
+def test_what_an_approver_signed_has_to_be_an_approval(tmp_path: Path, people: dict[str, Person]) -> None:
+    signature = people["anna"].key.sign(b"[]", signing.APPROVAL).decode()
+    (found,) = _approved(tmp_path, people, statement="[]", signature=signature)
+    assert "the signed statement is no approval" in found.message
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"statement": "{}"}, "that key has not signed the statement"),
+        ({"signature": ""}, "that key has not signed the statement"),
+        ({"key": "SHA256:other"}, "that key has not signed the statement"),
+        ({"by": "ben"}, "that key is not this approver's"),
+        ({"plan": "plan-0000000000000000"}, "the signed statement has another 'approves'"),
+        ({"at": "2026-11-24T03:00:00+00:00"}, "the signed statement has another 'at'"),
+        ({"operator": "anna"}, "that is the operator's own key"),
+    ],
+)
+def test_an_approval_that_was_not_given_so_is_told(
+    tmp_path: Path, people: dict[str, Person], changes: dict[str, str], words: str
+) -> None:
+    (found,) = _approved(tmp_path, people, **changes)
+    assert found.kind == "altered"
+    assert words in found.message

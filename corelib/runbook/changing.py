@@ -135,10 +135,11 @@ class Changing(Session):
             self._journal.write("break-glass", plan=digest, reason=self.given.break_glass)
             return
         given = self._approvals.of_others(digest, asked, operator(), self._key.fingerprint, now)
-        if len(given) < asked.count:
-            names = ", ".join(one.name for one in given) or "nobody"
-            raise Refused(doing, f"{asked.count} others have to approve it, so far: {names}", _ask(digest))
-        for one in given:
+        if len(given.counted) < asked.count:
+            names = ", ".join(one.name for one in given.counted) or "nobody"
+            lines = [f"{asked.count} others have to approve it, so far: {names}", *given.passed_over]
+            raise Refused(doing, "\n".join(lines), _ask(digest))
+        for one in given.counted:
             facts = {"plan": digest, "by": one.name, "at": one.at.isoformat(), "key": one.fingerprint}
             self._journal.write("approval", **facts, statement=one.statement, signature=one.signature)
 

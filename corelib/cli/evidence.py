@@ -94,7 +94,7 @@ def _verify(given: argparse.Namespace) -> int:
     """Needs no project and no Jupyter: an auditor has the folder, and this package."""
     from ..record import chain, journal, ledger, verify  # noqa: PLC0415 - each command loads only what it needs
 
-    signers = _text(given.allowed_signers) if given.allowed_signers else None
+    signers = _signers(given.allowed_signers) if given.allowed_signers else None
     path: Path = given.path.resolve()
     if (path / journal.NAME).is_file():
         one = verify.verify(path, signers)
@@ -122,11 +122,15 @@ def _verified(one: Any) -> str:
     return "\n".join(lines)
 
 
-def _text(path: Path) -> str:
+def _signers(path: Path) -> str:
+    from ..record.signing import check_signers  # noqa: PLC0415 - takes 0.3 s to load
+
     try:
-        return path.read_text()
+        text = path.read_text()
     except (OSError, UnicodeDecodeError) as problem:
         raise BadInput(f"reading {path}", str(problem), "") from None
+    check_signers(text, str(path))
+    return text
 
 
 def _collect(given: argparse.Namespace) -> int:

@@ -87,6 +87,17 @@ def test_one_secret_has_one_marker_and_two_have_two() -> None:
         "Authorization: Bearer eyJhbGciOiJIUzI1NiJ9.abcdef",
         "https://account.blob.core.windows.net/c?sv=2024&sig=c2lnbmF0dXJlc2lnbmF0dXJl",
         "https://user:geheim@example.org/",
+        "https://a.blob.core.windows.net/c?sv=2024&amp;sig=c2lnbmF0dXJlc2lnbmF0dXJl",
+        '{"u": "https://a.blob.core.windows.net/c?sv=2024\\u0026sig=c2lnbmF0dXJlc2lnbmF0dXJl"}',
+        "next=https%3A%2F%2Fa.net%2Fc%3Fsv%3D2024%26sig=c2lnbmF0dXJlc2lnbmF0dXJl",
+        "next=https%3A%2F%2Fa.net%2Fc%3Fsv%3D2024%26sig%3Dc2lnbmF0dXJlc2lnbmF0dXJl",
+        "SharedAccessSignature sig=c2lnbmF0dXJlc2lnbmF0dXJl&se=1",
+        "sig=c2lnbmF0dXJlc2lnbmF0dXJl",
+        "authorization: bearer eyJhbGciOiJIUzI1NiJ9.abcdef",
+        "AUTHORIZATION: BEARER eyJhbGciOiJIUzI1NiJ9.abcdef",
+        "redis://:geheim@cache:6379/0",
+        '{"u": "https:\\/\\/user:geheim@example.org\\/"}',
+        "-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nb3BlbnNzaC1rZXk\n-----END PGP PRIVATE KEY BLOCK-----",
     ],
 )
 def test_what_looks_like_a_secret_is_hidden_without_knowing_it(text: str) -> None:
@@ -94,6 +105,20 @@ def test_what_looks_like_a_secret_is_hidden_without_knowing_it(text: str) -> Non
     assert "[secret " in shown
     for part in ("b3BlbnNzaC1rZXk", "eyJhbGci", "c2lnbmF0", "geheim"):
         assert part not in shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://example.org:8080/a@b",
+        "design=0123456789abcdef0123",
+        "the bearer of this",
+        "git@example.org:22",
+        "-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----",
+    ],
+)
+def test_what_only_resembles_a_secret_is_left(text: str) -> None:
+    assert Redactor().text(text) == text
 
 
 def test_every_line_of_a_secret_is_hidden_and_short_ones_are_not_taken() -> None:

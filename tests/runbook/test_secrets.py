@@ -13,10 +13,12 @@ from urllib.parse import quote
 
 import pytest
 
+from corelib import parameters
 from corelib.cli import main
 from corelib.record.verify import verify
-from tests.project import lay_out
+from tests.project import ROOT, lay_out
 
+from . import papermill
 from .jupyter import opened
 
 SECRETS = [
@@ -214,3 +216,30 @@ def test_a_secret_in_the_parameters_file_is_refused_before_anything_is_written(
     said = "".join(capsys.readouterr())
     assert "holds what looks like a secret" in said
     assert "hunter2" not in said
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "values"),
+    [
+        ("fleet:\n", "fleet:\n  password: hunter2hunter2\n", ("hunter2hunter2",)),
+        ("fleet:\n", "fleet:\n  db_Token: 12345678\n", ("12345678",)),
+        ("fleet:\n", "password: hunter2hunter2\nfleet:\n", ("hunter2hunter2",)),
+        ("fleet:\n", "fleet:\n  robot: {secret: [abcdefgh, {id: hunter3}]}\n", ("abcdefgh", "hunter3")),
+        ("fleet:\n", "fleet:\n  password: env:PASSWORD\n  keyring: x\n  ssh_key: ssh-ed25519 AAAA\n", ()),
+    ],
+)
+def test_an_unknown_key_that_is_named_like_a_secret_holds_one(old: str, new: str, values: tuple[str, ...]) -> None:
+    text = (ROOT / "parameters" / "lab.yaml").read_text().replace(old, new, 1)
+    with pytest.raises(parameters.ParametersError, match="unknown key") as caught:
+        parameters.load(text, "lab.yaml")
+    assert caught.value.secrets == values
+    assert not [value for value in values if value in str(caught.value)]
+
+
+def test_plain_papermill_tells_that_a_password_is_saved_already(root: Path) -> None:
+    file = root / "parameters" / "lab.yaml"
+    file.write_text(file.read_text().replace("fleet:\n", "fleet:\n  password: hunter2hunter2\n", 1))
+    done = papermill.run(root, "render", "-f", "parameters/lab.yaml")
+    assert done.record.outcome == "failed"
+    assert "It is saved already, in the notebook's parameters cell and its metadata" in done.shown
+    assert "hunter2" not in (Path(done.record.path) / "journal.jsonl").read_text()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def add(commands: Any) -> None:
     show.add_argument("--json", action="store_true", help="the record and every entry of its journal")
     show.set_defaults(act=_show)
 
-    verify = commands.add_parser("verify-record", help="was anything altered? one record, or an environment's folder")
+    verify = commands.add_parser("verify-record", help="was anything altered? one record, an environment, or all")
     verify.add_argument("path", type=Path)
     verify.add_argument("--allowed-signers", type=Path, metavar="FILE", help="as ssh-keygen(1) reads it")
     verify.add_argument("--head", default="", metavar="DIGEST", help="the ledger's head as you have kept it")
@@ -92,20 +93,46 @@ def _show(given: argparse.Namespace) -> int:
 
 def _verify(given: argparse.Namespace) -> int:
     """Needs no project and no Jupyter: an auditor has the folder, and this package."""
-    from ..record import chain, journal, ledger, verify  # noqa: PLC0415 - each command loads only what it needs
+    from ..record import chain, journal, ledger  # noqa: PLC0415 - each command loads only what it needs
 
     signers = _signers(given.allowed_signers) if given.allowed_signers else None
     path: Path = given.path.resolve()
     if (path / journal.NAME).is_file():
-        one = verify.verify(path, signers)
-        print(json.dumps(one.as_dict(), indent=1) if given.json else _verified(one))
-        return 0 if one.intact else 1
-    if not any(path.glob(f"*/{journal.NAME}")) and not (path / ledger.NAME).is_file():
-        remedy = "name a record's folder, or records/<environment>"
+        return _verify_one(path, signers, given)
+    if any(path.glob(f"*/{journal.NAME}")) or (path / ledger.NAME).is_file():
+        every = chain.verify_all(path, signers, given.head)
+        print(json.dumps(every.as_dict(), indent=1) if given.json else _chain(every))
+        return 0 if every.intact else 1
+    if not chain.environments(path):
+        remedy = "name a record's folder, records/<environment>, or records"
         raise BadInput(f"verifying {given.path}", "there is no journal and no ledger", remedy)
-    every = chain.verify_all(path, signers, given.head)
-    print(json.dumps(every.as_dict(), indent=1) if given.json else _chain(every))
-    return 0 if every.intact else 1
+    return _verify_environments(path, signers, given)
+
+
+def _verify_one(path: Path, signers: str | None, given: argparse.Namespace) -> int:
+    from ..record import chain, ledger, verify  # noqa: PLC0415 - each command loads only what it needs
+
+    lines = ledger.read(path.parent)
+    if given.head and not lines:
+        raise BadInput(f"verifying {given.path}", "--head was given, and no ledger lies beside this record", "leave it")
+    one = verify.verify(path, signers)
+    one = replace(one, findings=(*one.findings, *chain.held(lines, given.head)))
+    print(json.dumps(one.as_dict(), indent=1) if given.json else _verified(one))
+    return 0 if one.intact else 1
+
+
+def _verify_environments(path: Path, signers: str | None, given: argparse.Namespace) -> int:
+    from ..record import chain  # noqa: PLC0415 - each command loads only what it needs
+
+    if given.head:
+        found = "--head was given, and every environment has a head of its own"
+        raise BadInput(f"verifying {given.path}", found, f"name one: {given.path}/<environment>")
+    found_in = {folder.name: chain.verify_all(folder, signers) for folder in chain.environments(path)}
+    if given.json:
+        print(json.dumps({name: every.as_dict() for name, every in found_in.items()}, indent=1))
+    else:
+        print("\n\n".join(f"{name}:\n{_chain(every)}" for name, every in found_in.items()))
+    return 0 if all(every.intact for every in found_in.values()) else 1
 
 
 def _chain(every: Any) -> str:

@@ -49,11 +49,23 @@ def verify_all(folder: Path, signers: str | None = None, head: str = "") -> Chai
     found = [*_links(lines), *_missing(folder, lines, there), *_tombstones(lines, signers)]
     known = {line.entry["record"] for line in lines if line.entry is not None}
     found += [Finding("altered", name, "the ledger does not know this record") for name in sorted(there - known)]
-    if head and head not in {line.digest for line in lines}:
-        found.append(Finding("altered", ledger.NAME, f"it does not hold the head {head}: its newest lines are missing"))
+    found += held(lines, head)
     if there and not lines:
         found.append(Finding("altered", ledger.NAME, "there is none"))
     return Chain(ledger.head(folder), tuple(found), tuple(verify(folder / name, signers) for name in sorted(there)))
+
+
+def held(lines: Iterable[ledger.Line], head: str) -> list[Finding]:
+    """What is wrong if a ledger does not hold the head that was kept elsewhere; nothing if none was."""
+    if not head or head in {line.digest for line in lines}:
+        return []
+    return [Finding("altered", ledger.NAME, f"it does not hold the head {head}: its newest lines are missing")]
+
+
+def environments(folder: Path) -> list[Path]:
+    """The folders of environments in `records/`, each with records or a ledger; none if it is no such folder."""
+    there = {path.parent for path in folder.glob(f"*/{ledger.NAME}")}
+    return sorted(there | {path.parent.parent for path in folder.glob(f"*/*/{JOURNAL}")})
 
 
 def prune(folder: Path, old: Iterable[Record], key: Key | None) -> None:

@@ -358,6 +358,33 @@ def test_the_command_answers_in_words_and_in_json(project: Path, lab: Path, caps
     assert main(["verify-record", str(lab.parent / "nowhere")]) == 2
 
 
+def test_a_head_is_held_against_the_ledger_beside_one_record_too(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, head = lab / _names(lab)[0], verify_all(lab).head
+    assert main(["verify-record", str(folder), "--head", head]) == 0
+    assert main(["verify-record", str(folder), "--head", "0" * 64]) == 1
+    assert f"it does not hold the head {'0' * 64}" in capsys.readouterr().out
+    (lab / "ledger.jsonl").unlink()
+    assert main(["verify-record", str(folder), "--head", head]) == 2
+    assert "no ledger lies beside this record" in capsys.readouterr().err
+
+
+def test_all_environments_are_gone_through(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    journal = Journal(lab.parent / "unfiled" / "r1")
+    journal.write("start", runbook="render")
+    seal.close(journal, None, complete=False)
+    assert main(["verify-record", str(lab.parent)]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("lab:\n")
+    assert "\nunfiled:\nr1: sealed, unsigned; outcome interrupted" in said
+    assert main(["verify-record", str(lab.parent), "--head", "x"]) == 2
+    shutil.rmtree(lab / _names(lab)[1])
+    capsys.readouterr()
+    assert main(["verify-record", str(lab.parent), "--json"]) == 1
+    assert {name: one["intact"] for name, one in json.loads(capsys.readouterr().out).items()} == {
+        "lab": False, "unfiled": True,
+    }  # fmt: skip
+
+
 def test_sealing_again_is_refused(lab: Path) -> None:
     with pytest.raises(seal.Refused, match="sealed already"):
         seal.seal(lab / _names(lab)[0], None, "op@host")

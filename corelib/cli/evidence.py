@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +60,16 @@ def add(commands: Any) -> None:
 
 def _records(given: argparse.Namespace) -> int:
     from ..record import records  # noqa: PLC0415 - each command loads only what it needs
+    from ..record.outcome import OUTCOMES  # noqa: PLC0415
     from ..views import Table  # noqa: PLC0415
 
+    if given.outcome not in ("", *OUTCOMES):
+        raise BadInput("listing records", f"--outcome {given.outcome!r} is none", f"say one of: {', '.join(OUTCOMES)}")
+    since = _time(given.since) if given.since else ""
     found = [
         one
         for one in records(project.find().root, given.environment)
-        if given.runbook in ("", one.runbook) and given.outcome in ("", one.outcome) and one.started >= given.since
+        if given.runbook in ("", one.runbook) and given.outcome in ("", one.outcome) and one.started >= since
     ]
     if given.json:
         print(json.dumps([one.as_dict() for one in found], indent=1))
@@ -72,6 +77,17 @@ def _records(given: argparse.Namespace) -> int:
     columns = ("started (UTC)", "outcome", "environment", "runbook", "operator", "why", "id", "")
     print(Table(columns, [_row(one) for one in found]).text())
     return 0
+
+
+def _time(text: str) -> str:
+    """A date or time, UTC unless it says otherwise, as the records have it."""
+    try:
+        given = datetime.fromisoformat(text)
+    except ValueError:
+        remedy = "say a date, as in 2026-11-23, or a time, as in 2026-11-23T03:00"
+        raise BadInput("listing records", f"--since {text!r} is no date", remedy) from None
+    at = given.replace(tzinfo=UTC) if given.tzinfo is None else given.astimezone(UTC)
+    return at.isoformat(timespec="microseconds")
 
 
 def _row(one: Any) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import ledger
-from .finding import Finding
+from .finding import Finding, opened
 from .journal import NAME as JOURNAL
 from .listing import UNFILED, Record
 from .verify import Verification, verify
@@ -50,6 +50,8 @@ def verify_all(folder: Path, signers: str | None = None, head: str = "") -> Chai
     known = {line.entry["record"] for line in lines if line.entry is not None}
     found += [Finding("altered", name, "the ledger does not know this record") for name in sorted(there - known)]
     found += held(lines, head)
+    if ledger.torn(folder):
+        found.append(opened(f"{ledger.NAME}:{len(lines) + 1}", "its last line was cut off: the next run's replaces it"))
     if there and not lines:
         found.append(Finding("altered", ledger.NAME, "there is none"))
     return Chain(ledger.head(folder), tuple(found), tuple(verify(folder / name, signers) for name in sorted(there)))
@@ -101,6 +103,8 @@ def _links(lines: list[ledger.Line]) -> Iterable[Finding]:
             yield Finding("altered", where, "the line is no entry")
         elif line.entry.get("n") != line.number or line.entry["previous"] != previous:
             yield Finding("altered", where, "the line before it is not the one that was written")
+        elif line.entry["event"] not in ledger.EVENTS:
+            yield Finding("altered", where, f"{line.entry['event']!r} is no event of a ledger")
         previous = line.digest
 
 

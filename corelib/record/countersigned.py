@@ -32,6 +32,8 @@ def countersign(folder: Path, entries: Sequence[Entry], key: signing.Key, by: st
     if not _name(key.public, entries):
         raise Refused(doing, f"the key {key.fingerprint} was not among its approvers", "ask one who is")
     path = folder / f"countersigned-{key.fingerprint[7:19].replace('/', '_')}.sig"
+    if path.exists():
+        raise Refused(doing, "it is countersigned with this key already", "")
     put(path, key.sign((folder / JOURNAL).read_bytes(), signing.COUNTERSIGN))
     return path
 

@@ -385,6 +385,35 @@ def test_all_environments_are_gone_through(lab: Path, capsys: pytest.CaptureFixt
     }  # fmt: skip
 
 
+def test_a_ledger_that_lost_its_last_line_break_is_reported(lab: Path) -> None:
+    file = lab / "ledger.jsonl"
+    file.write_bytes(file.read_bytes()[:-1])
+    found = [str(one) for one in verify_all(lab).findings]
+    assert found == ["open: ledger.jsonl:9: its last line was cut off: the next run's replaces it"]
+
+
+def test_an_unknown_event_is_none(lab: Path) -> None:
+    _anew(lab / "ledger.jsonl", lambda lines: [*lines, {"event": "blessed", "record": _names(lab)[0]}])
+    assert [one.message for one in verify_all(lab).findings if one.kind == "altered"] == [
+        "'blessed' is no event of a ledger"
+    ]
+
+
+def test_the_listing_refuses_what_it_does_not_know(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RUNBOOKS_ROOT", str(project))
+    for options, words in (
+        (("--since", "yesterday"), "--since 'yesterday' is no date"),
+        (("--outcome", "fine"), "--outcome 'fine' is none"),
+    ):
+        assert main(["records", *options]) == 2
+        assert words in capsys.readouterr().err
+    for since, count in (("2026-01-01", 3), ("2999-01-01T03:00+02:00", 0)):
+        assert main(["records", "--since", since, "--outcome", "succeeded", "--json"]) == 0
+        assert len(json.loads(capsys.readouterr().out)) == count
+
+
 def test_sealing_again_is_refused(lab: Path) -> None:
     with pytest.raises(seal.Refused, match="sealed already"):
         seal.seal(lab / _names(lab)[0], None, "op@host")

@@ -225,6 +225,7 @@ def test_broken_glass_stands_out_until_it_is_countersigned(root: Path, people: d
     assert "was not among its approvers" in _as(root, people["mallory"], "countersign", one.id).stderr
     signed = _as(root, anna, "countersign", one.id)
     assert signed.returncode == 0, signed.stderr
+    assert "it is countersigned with this key already" in _as(root, anna, "countersign", one.id).stderr
     assert records(root)[-1].remark == ""
     assert verify(Path(one.path)).intact
     (file,) = Path(one.path).glob("countersigned-*.sig")

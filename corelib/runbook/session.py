@@ -29,6 +29,7 @@ from ..parameters import Parameters
 from ..record import Journal, ledger, notebook, outcome, read, seal
 from ..record.listing import UNFILED
 from ..record.origin import origin
+from ..record.outputs import source_digest
 from ..views import Note, View
 from ..views.document import Tone
 from . import inputs
@@ -278,23 +279,27 @@ class Session:
         """Journal what fails in a cell outside any stage, such as a mistyped name, and that it went well later."""
         from IPython import get_ipython  # noqa: PLC0415 - absent where no Jupyter is installed
 
-        failed = False
+        failed: set[str] = set()
 
         def after(result: Any) -> None:
-            nonlocal failed
             if Session._current is not self:  # another run has begun in this kernel, and hears of it itself
                 return
-            error = result.error_before_exec or result.error_in_exec
+            error, cell = result.error_before_exec or result.error_in_exec, _cell(result.info)
             if error is not None and error is not self._error:
                 self._reopen()
                 classes = [kind.__name__ for kind in type(error).__mro__]
-                self._journal.write("error", stage="notebook", classes=classes, message=str(error))
-                failed = True
-            elif error is None and failed and not self._ended:
-                self._journal.write("result", stage="notebook", result="done")
-                failed = False
+                self._journal.write("error", stage=cell, classes=classes, message=str(error))
+                failed.add(cell)
+            elif error is None and cell in failed and not self._ended:
+                self._journal.write("result", stage=cell, result="done")
+                failed.discard(cell)
 
         get_ipython().events.register("post_run_cell", after)
+
+
+def _cell(info: Any) -> str:
+    """What a cell is called as a stage: by its id, where the front end tells it, else by what it says."""
+    return f"cell {info.cell_id}" if info.cell_id else f"cell {source_digest(info.raw_cell)[:12]}"
 
 
 def _stop_if_wished() -> None:

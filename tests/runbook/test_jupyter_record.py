@@ -154,6 +154,25 @@ def test_the_record_of_a_notebook_is_the_run_that_it_was_not_another_that_it_nam
     assert collect(lab.save(root / "saved.ipynb"), Project(root)).name == continued.id
 
 
+def test_a_cell_that_failed_is_made_good_by_itself_only(lab: Lab) -> None:
+    begin, parameters, read_, documents, finish = lab.code()
+    failing, other = lab.add("1 / divisor", 6), lab.add("divisor = 1", 7)
+    root = lab.path.parent.parent
+    for cell in (begin, parameters, read_, failing, other, documents, finish):
+        assert lab.run(cell) == ("error" if cell is failing else "ok")
+    assert records(root)[-1].outcome == "failed"
+    for cell in (begin, parameters, read_, failing, documents, finish):
+        assert lab.run(cell) == "ok"
+    assert records(root)[-1].outcome == "succeeded"
+    failing["source"] = "1 / 0"
+    for cell in (begin, parameters, read_, failing):
+        lab.run(cell)
+    failing["source"] = "1 / divisor"
+    for cell in (failing, documents, finish):
+        assert lab.run(cell) == "ok"
+    assert records(root)[-1].outcome == "succeeded", "the same cell, corrected"
+
+
 def test_a_run_that_chose_another_environment_is_held_against_that_ones_ledger(lab: Lab) -> None:
     begin, parameters, read_, documents, finish = lab.code()
     choose = lab.add("run._choose('prd')", 6)

@@ -28,6 +28,8 @@ Location = tuple[str | int, ...]
 _DEEPEST = 50  # aliases nest further than the text does
 _MOST_SHOWN = 50  # one wrong count of hosts can say the same of thousands
 _EXAMPLE = re.compile(r"[^#]*#\s*example\b")
+_SECRET = re.compile(r"(.*[_-])?(password|passwd|secret|token|key)", re.IGNORECASE)  # what an unknown key may hold
+_NO_SECRET = re.compile(r"(env|file):\S|ssh-|ecdsa-|sk-")  # references, and public keys
 _WORDS = {  # pydantic's kinds of error, in the words of a YAML file
     "bool_type": "must be true or false",
     "dict_type": "must be a mapping",
@@ -123,6 +125,7 @@ def _validate(data: Any, document: _Document) -> Fleet:
     if not isinstance(data, dict):
         raise ParametersError(document.source, Report((document.error((), "expected the keys environment and fleet"),)))
     for key in data.keys() - {"environment", "fleet"}:
+        document.secrets += _secrets_of(key, data[key])
         document.findings.append(document.error((key,), _unknown(key, ["environment", "fleet"])))
     for key in ("environment", "fleet"):
         if key not in data:
@@ -176,6 +179,7 @@ def _finding(error: Any, document: _Document, model: type[Value] = Fleet) -> Fin
     location = inner if inner[:1] == ("environment",) else ("fleet", *inner)
     last, kind = location[-1] if location else "", error["type"]
     if kind == "extra_forbidden":
+        document.secrets += _secrets_of(str(last), error["input"])
         allowed = _allowed(inner[:-1]) if model is Fleet else list(model.model_fields)
         return document.error(location, _unknown(str(last), allowed))
     if kind == "missing":
@@ -191,6 +195,17 @@ def _finding(error: Any, document: _Document, model: type[Value] = Fleet) -> Fin
         return document.error(location, f"{path}: {error['ctx']['error']}; found {_show(error['input'])}")
     message = _WORDS.get(kind) or error["msg"].removeprefix("Input ").replace("should", "must")
     return document.error(location, f"{path}: {message}; found {_show(error['input'])}")
+
+
+def _secrets_of(key: str, value: Any) -> list[str]:
+    """The texts under an unknown key that is named like a secret; a typo in one does not make it less of one."""
+    if isinstance(value, dict):
+        within = key if _SECRET.fullmatch(key) else ""
+        return [text for name, item in value.items() for text in _secrets_of(within or name, item)]
+    if isinstance(value, list):
+        return [text for item in value for text in _secrets_of(key, item)]
+    named = _SECRET.fullmatch(key) is not None and value is not None and not isinstance(value, bool)
+    return [str(value)] if named and not _NO_SECRET.match(str(value)) else []
 
 
 def _echo(error: Any) -> bool:

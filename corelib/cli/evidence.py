@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ def add(commands: Any) -> None:
     show.add_argument("--json", action="store_true", help="the record and every entry of its journal")
     show.set_defaults(act=_show)
 
-    verify = commands.add_parser("verify-record", help="was anything altered? one record, or an environment's folder")
+    verify = commands.add_parser("verify-record", help="was anything altered? one record, an environment, or all")
     verify.add_argument("path", type=Path)
     verify.add_argument("--allowed-signers", type=Path, metavar="FILE", help="as ssh-keygen(1) reads it")
     verify.add_argument("--head", default="", metavar="DIGEST", help="the ledger's head as you have kept it")
@@ -58,12 +60,16 @@ def add(commands: Any) -> None:
 
 def _records(given: argparse.Namespace) -> int:
     from ..record import records  # noqa: PLC0415 - each command loads only what it needs
+    from ..record.outcome import OUTCOMES  # noqa: PLC0415
     from ..views import Table  # noqa: PLC0415
 
+    if given.outcome not in ("", *OUTCOMES):
+        raise BadInput("listing records", f"--outcome {given.outcome!r} is none", f"say one of: {', '.join(OUTCOMES)}")
+    since = _time(given.since) if given.since else ""
     found = [
         one
         for one in records(project.find().root, given.environment)
-        if given.runbook in ("", one.runbook) and given.outcome in ("", one.outcome) and one.started >= given.since
+        if given.runbook in ("", one.runbook) and given.outcome in ("", one.outcome) and one.started >= since
     ]
     if given.json:
         print(json.dumps([one.as_dict() for one in found], indent=1))
@@ -71,6 +77,17 @@ def _records(given: argparse.Namespace) -> int:
     columns = ("started (UTC)", "outcome", "environment", "runbook", "operator", "why", "id", "")
     print(Table(columns, [_row(one) for one in found]).text())
     return 0
+
+
+def _time(text: str) -> str:
+    """A date or time, UTC unless it says otherwise, as the records have it."""
+    try:
+        given = datetime.fromisoformat(text)
+    except ValueError:
+        remedy = "say a date, as in 2026-11-23, or a time, as in 2026-11-23T03:00"
+        raise BadInput("listing records", f"--since {text!r} is no date", remedy) from None
+    at = given.replace(tzinfo=UTC) if given.tzinfo is None else given.astimezone(UTC)
+    return at.isoformat(timespec="microseconds")
 
 
 def _row(one: Any) -> tuple[str, ...]:
@@ -92,20 +109,46 @@ def _show(given: argparse.Namespace) -> int:
 
 def _verify(given: argparse.Namespace) -> int:
     """Needs no project and no Jupyter: an auditor has the folder, and this package."""
-    from ..record import chain, journal, ledger, verify  # noqa: PLC0415 - each command loads only what it needs
+    from ..record import chain, journal, ledger  # noqa: PLC0415 - each command loads only what it needs
 
-    signers = _text(given.allowed_signers) if given.allowed_signers else None
+    signers = _signers(given.allowed_signers) if given.allowed_signers else None
     path: Path = given.path.resolve()
     if (path / journal.NAME).is_file():
-        one = verify.verify(path, signers)
-        print(json.dumps(one.as_dict(), indent=1) if given.json else _verified(one))
-        return 0 if one.intact else 1
-    if not any(path.glob(f"*/{journal.NAME}")) and not (path / ledger.NAME).is_file():
-        remedy = "name a record's folder, or records/<environment>"
+        return _verify_one(path, signers, given)
+    if any(path.glob(f"*/{journal.NAME}")) or (path / ledger.NAME).is_file():
+        every = chain.verify_all(path, signers, given.head)
+        print(json.dumps(every.as_dict(), indent=1) if given.json else _chain(every))
+        return 0 if every.intact else 1
+    if not chain.environments(path):
+        remedy = "name a record's folder, records/<environment>, or records"
         raise BadInput(f"verifying {given.path}", "there is no journal and no ledger", remedy)
-    every = chain.verify_all(path, signers, given.head)
-    print(json.dumps(every.as_dict(), indent=1) if given.json else _chain(every))
-    return 0 if every.intact else 1
+    return _verify_environments(path, signers, given)
+
+
+def _verify_one(path: Path, signers: str | None, given: argparse.Namespace) -> int:
+    from ..record import chain, ledger, verify  # noqa: PLC0415 - each command loads only what it needs
+
+    lines = ledger.read(path.parent)
+    if given.head and not lines:
+        raise BadInput(f"verifying {given.path}", "--head was given, and no ledger lies beside this record", "leave it")
+    one = verify.verify(path, signers)
+    one = replace(one, findings=(*one.findings, *chain.held(lines, given.head)))
+    print(json.dumps(one.as_dict(), indent=1) if given.json else _verified(one))
+    return 0 if one.intact else 1
+
+
+def _verify_environments(path: Path, signers: str | None, given: argparse.Namespace) -> int:
+    from ..record import chain  # noqa: PLC0415 - each command loads only what it needs
+
+    if given.head:
+        found = "--head was given, and every environment has a head of its own"
+        raise BadInput(f"verifying {given.path}", found, f"name one: {given.path}/<environment>")
+    found_in = {folder.name: chain.verify_all(folder, signers) for folder in chain.environments(path)}
+    if given.json:
+        print(json.dumps({name: every.as_dict() for name, every in found_in.items()}, indent=1))
+    else:
+        print("\n\n".join(f"{name}:\n{_chain(every)}" for name, every in found_in.items()))
+    return 0 if all(every.intact for every in found_in.values()) else 1
 
 
 def _chain(every: Any) -> str:
@@ -122,11 +165,15 @@ def _verified(one: Any) -> str:
     return "\n".join(lines)
 
 
-def _text(path: Path) -> str:
+def _signers(path: Path) -> str:
+    from ..record.signing import check_signers  # noqa: PLC0415 - takes 0.3 s to load
+
     try:
-        return path.read_text()
+        text = path.read_text()
     except (OSError, UnicodeDecodeError) as problem:
         raise BadInput(f"reading {path}", str(problem), "") from None
+    check_signers(text, str(path))
+    return text
 
 
 def _collect(given: argparse.Namespace) -> int:

@@ -83,6 +83,10 @@ class Cells:
         """The cell is about to be reported idle: journal it, and every other one that an update has changed."""
         if parent in self._cells:
             self._cells[parent].idle = True
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Journal what is not yet, also what could not be written before."""
         for cell in self._cells.values():
             if cell.idle and cell.changed:
                 self._journal(cell, self._write)
@@ -120,8 +124,7 @@ class Cells:
         cell.outputs, cell.shown, cell.to_clear, cell.changed = [], {}, False, True
 
     def _journal(self, cell: Cell, write: Write) -> None:
-        cell.changed = cell.status == "running"
-        redactions, self._before = self._redactions() - self._before, self._redactions()
+        redactions = self._redactions()
         write(
             "cell",
             cell=cell.number,
@@ -130,5 +133,7 @@ class Cells:
             status=cell.status,
             source=cell.source,
             outputs=cell.digests(),
-            redactions=redactions,
+            redactions=redactions - self._before,
         )
+        # Only now: what a full disk did not take is written once there is room again.
+        self._before, cell.changed = redactions, cell.status == "running"

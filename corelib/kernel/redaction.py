@@ -19,18 +19,26 @@ from urllib.parse import quote
 _SHORTEST = 4  # replacing every "a" in an output would hide nothing and destroy everything
 
 _KEY_BEGINS = "-----BEGIN "
+_KEY_END = r"-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----"
+_KEY = r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----"  # RFC 7468, OpenSSH's, and PGP's (RFC 4880, section 6.2)
+_SIGNATURE = r"[A-Za-z0-9%+/=]{16,}"  # Azure storage: shared access signature
+_BEARER = r"[A-Za-z0-9._~+/=-]{16,}"  # RFC 6750, section 2.1; the scheme's name is of either case
+_USER = r"[^/\s:@]*:[^/\s@]+(?=@)"  # RFC 3986, section 3.2.1: user information
 # Forms of secrets that are recognised without knowing the value, each with a text that stands in all of them: to look
 # for that first is what makes redaction cheap where there is nothing to hide.
 _FORMS = (
-    (_KEY_BEGINS, r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"),
-    ("sig=", r"(?<=[?&]sig=)[A-Za-z0-9%+/=]{16,}"),  # Azure storage: shared access signature
-    ("Bearer ", r"(?<=Bearer )[A-Za-z0-9._~+/=-]{16,}"),  # RFC 6750, section 2.1
-    ("://", r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"),  # RFC 3986, section 3.2.1: user information
+    (_KEY_BEGINS, rf"{_KEY}.*?(?:{_KEY_END}|\Z)"),
+    ("sig=", rf"(?:(?<=[^A-Za-z0-9]sig=)|(?<=\Asig=)|(?<=\\u0026sig=)|(?<=%26sig=)){_SIGNATURE}"),
+    ("sig%3", rf"(?<=sig%3[Dd]){_SIGNATURE}"),
+    ("earer ", rf"(?<=[Bb]earer ){_BEARER}"),
+    ("BEARER ", rf"(?<=BEARER ){_BEARER}"),
+    ("://", rf"(?<=://){_USER}"),
+    (r":\/\/", rf"(?<=:\\/\\/){_USER}"),  # as some write it in JSON
 )
 _RARE, _DIGEST = 8, 32  # characters: what no digest holds by chance; the shortest digest (and an id without hyphens)
 _HEX, _HEX_END = re.compile(r"[0-9a-f-]+"), re.compile(r"[0-9a-f-]+\Z")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{5,}")
-_OPEN_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?!.*-----END [A-Z ]*PRIVATE KEY-----)", re.DOTALL)
+_OPEN_KEY = re.compile(rf"{_KEY}(?!.*{_KEY_END})", re.DOTALL)
 
 
 class Redactor:
@@ -72,6 +80,14 @@ class Redactor:
         if isinstance(value, list | tuple):
             return [self.data(item) for item in value]
         return value
+
+    def buffer(self, content: Any) -> Any:
+        """Bytes (or a view of them) with every secret replaced; the very same object if there is none."""
+        raw = bytes(content)
+        # No byte of a secret's UTF-8 is taken for the end of something before it: it is found wherever it begins.
+        text = raw.decode(errors="surrogateescape")
+        clean = self.text(text)
+        return content if clean == text else clean.encode(errors="surrogateescape")
 
     def finds(self, text: str) -> bool:
         """True if there is something to hide."""

@@ -21,6 +21,7 @@ from .redaction import Redactor, unfinished
 
 Send = Callable[..., Any]
 _LONGEST_KEY = 1 << 16  # characters that are held back for the end of a private key
+_FURTHER = ("parent", "ident", "buffers", "track", "header", "metadata")  # of `Session.send`, in their order
 
 
 class Listener(Protocol):
@@ -53,12 +54,19 @@ class Wire:
         self._cells: Cells | None = None
         self._run: Listener | None = None
         self._number = 0
+        self._gap = False  # something could not be journaled, and the operator knows it
 
     def listen(self, run: Listener, cells: Cells, request: Mapping[str, Any]) -> None:
         """Tell this run from now on; `request` is the one that is being executed."""
         with self._lock:
             self._run, self._cells, self._number = run, cells, 0
             self._begin(request)
+
+    def catch_up(self) -> None:
+        """Journal of the cells what could not be written before. Raises RunbookError if it still cannot."""
+        with self._lock:
+            if self._cells is not None:
+                self._cells.catch_up()
 
     def deaf(self) -> None:
         """Tell nobody any more."""
@@ -70,13 +78,14 @@ class Wire:
         whole = isinstance(msg_or_type, dict)
         kind = msg_or_type["header"]["msg_type"] if whole else msg_or_type
         body = msg_or_type["content"] if whole else content
-        request = msg_or_type.get("parent_header") if whole else options.get("parent") or (rest[0] if rest else None)
-        parent = _id(request)
+        options |= dict(zip(_FURTHER, rest, strict=False))
+        parent = _id(msg_or_type.get("parent_header") if whole else options.get("parent"))
 
         def forward(clean: Any) -> Any:
+            beside = self._beside(options)
             if whole:
-                return self._send(stream, {**msg_or_type, "content": clean}, content, *rest, **options)
-            return self._send(stream, msg_or_type, clean, *rest, **options)
+                return self._send(stream, {**self._beside(msg_or_type), "content": clean}, content, **beside)
+            return self._send(stream, msg_or_type, clean, **beside)
 
         with self._lock:
             if kind == "stream":
@@ -88,6 +97,15 @@ class Wire:
             clean = self.redactor.data(body)
             self._tell(kind, clean, parent)
             return forward(clean)
+
+    def _beside(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """What goes along with a message's content, clean: its metadata, and the buffers of a widget's bytes."""
+        clean = dict(message)
+        if message.get("metadata"):
+            clean["metadata"] = self.redactor.data(message["metadata"])
+        if message.get("buffers"):
+            clean["buffers"] = [self.redactor.buffer(one) for one in message["buffers"]]
+        return clean
 
     def _take_stream(self, body: Mapping[str, Any], parent: str, forward: Callable[[Any], Any]) -> Any:
         """Send the whole lines of a stream; keep what follows the last line break, and a private key with no end."""
@@ -130,13 +148,17 @@ class Wire:
                 del self._streams[owner, name]
         self._send_rest(parent)
         if self._cells is not None and self._run is not None:
-            cells, run = self._cells, self._run
-            self._guarded(cells.idle, parent)
-            self._guarded(run.before_idle)
+            self._guarded(self._settle, self._cells, self._run, parent)
+
+    def _settle(self, cells: Cells, run: Listener, parent: str) -> None:
+        """A run ends only if every cell is in its journal: what is missing there would look like a forgery."""
+        cells.idle(parent)
+        self._gap = False
+        run.before_idle()
 
     def _send_rest(self, parent: str) -> None:
         overflow = self._overflows.pop(parent, None)
-        rest = overflow.end() if overflow is not None else ""
+        rest = self._guarded(overflow.end) if overflow is not None else ""
         if rest:
             content = {"name": "stdout", "text": rest}
             self._tell("stream", content, parent)
@@ -149,13 +171,17 @@ class Wire:
     def _guarded(self, act: Callable[..., Any], *arguments: Any) -> Any:
         """Do what writes to the record; where that fails the kernel has to go on sending, and the operator is told.
 
-        The run stops by itself: whatever changes something is journaled first, and that raises in its place.
+        Told once, until everything could be written again. The run stops by itself: whatever changes something is
+        journaled first, and that raises in its place.
         """
         try:
             return act(*arguments)
         except (RunbookError, OSError) as problem:
-            self._cells = None
-            self._say({"name": "stderr", "text": f"THE RECORD IS INCOMPLETE. {problem}\n"})
+            if not self._gap:
+                self._gap = True
+                content = {"name": "stderr", "text": f"THE RECORD IS INCOMPLETE. {problem}\n"}
+                self._tell("stream", content, _id(executing()))
+                self._say(content)
             return None
 
     def _say(self, content: Mapping[str, Any]) -> None:

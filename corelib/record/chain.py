@@ -8,12 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from . import ledger
+from .finding import Finding, opened
 from .journal import NAME as JOURNAL
 from .listing import UNFILED, Record
-from .verify import Finding, Verification, verify
+from .verify import Verification, verify
 
 if TYPE_CHECKING:
     from .signing import Key
@@ -45,14 +46,28 @@ def verify_all(folder: Path, signers: str | None = None, head: str = "") -> Chai
     there = {path.parent.name for path in folder.glob(f"*/{JOURNAL}")}
     if folder.name == UNFILED:  # runs that ended before their environment was known belong to no chain
         return Chain("", (), tuple(verify(folder / name, signers) for name in sorted(there)))
-    found = [*_links(lines), *_missing(lines, there), *_tombstones(lines, signers)]
+    found = [*_links(lines), *_missing(folder, lines, there), *_tombstones(lines, signers)]
     known = {line.entry["record"] for line in lines if line.entry is not None}
     found += [Finding("altered", name, "the ledger does not know this record") for name in sorted(there - known)]
-    if head and head not in {line.digest for line in lines}:
-        found.append(Finding("altered", ledger.NAME, f"it does not hold the head {head}: its newest lines are missing"))
+    found += held(lines, head)
+    if ledger.torn(folder):
+        found.append(opened(f"{ledger.NAME}:{len(lines) + 1}", "its last line was cut off: the next run's replaces it"))
     if there and not lines:
         found.append(Finding("altered", ledger.NAME, "there is none"))
     return Chain(ledger.head(folder), tuple(found), tuple(verify(folder / name, signers) for name in sorted(there)))
+
+
+def held(lines: Iterable[ledger.Line], head: str) -> list[Finding]:
+    """What is wrong if a ledger does not hold the head that was kept elsewhere; nothing if none was."""
+    if not head or head in {line.digest for line in lines}:
+        return []
+    return [Finding("altered", ledger.NAME, f"it does not hold the head {head}: its newest lines are missing")]
+
+
+def environments(folder: Path) -> list[Path]:
+    """The folders of environments in `records/`, each with records or a ledger; none if it is no such folder."""
+    there = {path.parent for path in folder.glob(f"*/{ledger.NAME}")}
+    return sorted(there | {path.parent.parent for path in folder.glob(f"*/*/{JOURNAL}")})
 
 
 def prune(folder: Path, old: Iterable[Record], key: Key | None) -> None:
@@ -88,18 +103,32 @@ def _links(lines: list[ledger.Line]) -> Iterable[Finding]:
             yield Finding("altered", where, "the line is no entry")
         elif line.entry.get("n") != line.number or line.entry["previous"] != previous:
             yield Finding("altered", where, "the line before it is not the one that was written")
+        elif line.entry["event"] not in ledger.EVENTS:
+            yield Finding("altered", where, f"{line.entry['event']!r} is no event of a ledger")
         previous = line.digest
 
 
-def _missing(lines: list[ledger.Line], there: set[str]) -> Iterable[Finding]:
+def _missing(folder: Path, lines: list[ledger.Line], there: set[str]) -> Iterable[Finding]:
     """Records that the ledger knows and that are not there, though they were neither moved nor pruned."""
-    state: dict[str, str] = {}
-    for line in lines:
-        if line.entry is not None:
-            state[line.entry["record"]] = line.entry["event"]
-    for name, event in state.items():
-        if event not in ("moved", "pruned") and name not in there:
-            yield Finding("altered", name, f"the record was removed; the ledger's last word on it is {event!r}")
+    last = {line.entry["record"]: line.entry for line in lines if line.entry is not None}
+    for name, entry in last.items():
+        if name in there or entry["event"] == "pruned":
+            continue
+        if entry["event"] != "moved":
+            yield Finding(
+                "altered", name, f"the record was removed; the ledger's last word on it is {entry['event']!r}"
+            )
+        elif not _arrived(folder.parent, str(entry.get("to")), name):
+            found = f"the ledger says that it was moved to {entry.get('to')}, which knows nothing of it"
+            yield Finding("altered", name, found)
+
+
+def _arrived(folder: Path, environment: str, record: str) -> bool:
+    """True if an environment beside this one has the record, or its ledger knows what became of it."""
+    if "/" in environment or environment in ("", ".", ".."):
+        return False
+    known = (line.entry["record"] for line in ledger.read(folder / environment) if line.entry is not None)
+    return (folder / environment / record / JOURNAL).is_file() or record in known
 
 
 def _tombstones(lines: list[ledger.Line], signers: str | None) -> Iterable[Finding]:
@@ -108,11 +137,16 @@ def _tombstones(lines: list[ledger.Line], signers: str | None) -> Iterable[Findi
             continue
         name, armour = line.entry["record"], str(line.entry.get("signature", ""))
         if not armour:
-            yield Finding("note", name, "it was pruned, and its tombstone is unsigned")
+            kind: Literal["altered", "note"] = "note" if signers is None else "altered"
+            yield Finding(kind, name, "it was pruned, and its tombstone is unsigned")
             continue
         from . import signing  # noqa: PLC0415 - takes 0.3 s to load
 
-        signature = signing.check(_canonical(line.entry.get("stone")), armour.encode(), signing.TOMBSTONE)
+        stone = line.entry.get("stone")
+        if not isinstance(stone, dict) or stone.get("record") != name:
+            yield Finding("altered", name, "its tombstone is another record's")
+            continue
+        signature = signing.check(_canonical(stone), armour.encode(), signing.TOMBSTONE)
         if signature is None or not signature.good:
             yield Finding("altered", name, "its tombstone's signature is not one of this tombstone")
         elif signers is not None and not signing.allowed(signature.public, signing.TOMBSTONE, signers):

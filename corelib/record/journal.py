@@ -23,6 +23,7 @@ from types import NoneType
 from typing import Any
 
 from ..errors import Refused, RunbookError
+from .room import Room
 
 NAME = "journal.jsonl"
 Entry = dict[str, Any]
@@ -38,10 +39,20 @@ _SHAPES: dict[str, dict[str, type | tuple[type, ...]]] = {
     "step": {"target": str, "phase": str, "detail": str},
     "result": {"stage": str, "result": str},
     "error": {"stage": str, "classes": list},
+    "artefact": {"name": str, "sha256": str},
     "end": {"complete": bool, "artefacts": dict},
 }
-_IF_THERE: dict[str, type] = {"notebook": list, "signer": str, "continues": str}
+_IF_THERE: dict[str, type] = {
+    "run": str,
+    "notebook": list,
+    "signer": str,
+    "continues": str,
+    "statement": str,
+    "signature": str,
+}
 """What a reader relies on, for every entry and by kind. A line without it is none of ours: somebody wrote in it."""
+
+_LAST_WORDS = frozenset({"cell", "error", "end"})  # they announce nothing: they may use the room that is kept for them
 
 
 class JournalError(RunbookError):
@@ -65,6 +76,7 @@ class Journal:
                 folder / NAME, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644
             )
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._room: Room | None = Room(self._file)
             _sync_folder(folder)
         except OSError as problem:
             raise unwritable(folder, problem) from problem
@@ -87,6 +99,8 @@ class Journal:
             line = _line(entry | {"previous": self._previous})
             size = os.fstat(self._file).st_size
             try:
+                if self._room is not None and kind not in _LAST_WORDS:
+                    self._room.keep(size + len(line))
                 write_all(self._file, line)
                 if durable:
                     os.fsync(self._file)
@@ -110,6 +124,8 @@ class Journal:
 
     def close(self) -> None:
         """Give up the journal; from now on nobody writes it."""
+        if self._room is not None:
+            self._room.give_back()
         os.close(self._file)
 
 
@@ -125,6 +141,7 @@ class Reopened(Journal):
         self._redact = lambda data: data
         self._lock = threading.Lock()
         self._opened = time.monotonic()
+        self._room = None
         try:
             self._file = os.open(folder / NAME, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -179,12 +196,6 @@ def parse(line: bytes) -> Entry | None:
     shape = _SHAPES[""] | (_SHAPES.get(kind, {}) if isinstance(kind, str) else {})
     shape |= {name: types for name, types in _IF_THERE.items() if name in entry}
     return entry if all(isinstance(entry.get(name, ...), types) for name, types in shape.items()) else None
-
-
-def ended(folder: Path) -> bool:
-    """True if the run's end was written."""
-    entries = salvage(folder)[0]
-    return bool(entries) and entries[-1]["kind"] == "end"
 
 
 def live(folder: Path) -> bool:

@@ -17,12 +17,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from .journal import JournalError, write_all
 
 NAME = "ledger.jsonl"
 Event = Literal["begun", "moved", "sealed", "filed", "pruned"]
+EVENTS: tuple[str, ...] = get_args(Event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,15 @@ def read(folder: Path) -> list[Line]:
         return []
     whole = content.split(b"\n")[:-1]
     return [Line(n, _entry(line), hashlib.sha256(line + b"\n").hexdigest()) for n, line in enumerate(whole)]
+
+
+def torn(folder: Path) -> bool:
+    """True if the last line has no line break: a crash cut it off, and the next line will replace it."""
+    try:
+        content = (folder / NAME).read_bytes()
+    except FileNotFoundError:
+        return False
+    return bool(content) and not content.endswith(b"\n")
 
 
 def newest_sealed(folder: Path) -> dict[str, str]:

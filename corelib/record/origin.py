@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import os
+import pwd
 import socket
 import subprocess
 import sys
@@ -46,8 +46,12 @@ def origin(root: Path) -> dict[str, Any]:
 
 
 def operator() -> str:
-    """`user@host` of this process."""
-    return f"{getpass.getuser()}@{socket.gethostname()}"
+    """`user@host` of this process, by the account that it runs as: LOGNAME and USER can say anything."""
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container may run as a number that has no name
+        user = f"uid-{os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
 
 
 def _version(name: str) -> str:

@@ -7,7 +7,7 @@ went last. A last entry `end` that says `complete` means that the notebook reach
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Outcome = Literal[
     "succeeded",
@@ -19,6 +19,7 @@ Outcome = Literal[
     "interrupted",
     "running",
 ]
+OUTCOMES: tuple[str, ...] = get_args(Outcome)
 
 _RESULTS: dict[str, Outcome] = {"no change": "no change", "awaiting approval": "awaiting approval"}
 _ERRORS: dict[str, Outcome] = {

@@ -2,7 +2,7 @@
 
 journal.jsonl      what happened; its last entry, `end`, has the SHA-256 of every artefact beside it
 journal.jsonl.sig  an SSH signature over journal.jsonl, if the run had a key
-files.json         the SHA-256 of what was filed after the end: the notebook and its readable page
+files.json         the SHA-256 of what was filed after the end: the notebook and its readable page; written last of them
 files.json.sig     an SSH signature over files.json, if whoever filed it had a key
 """
 
@@ -11,14 +11,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Refused
 from . import ledger
 from .journal import NAME as JOURNAL
-from .journal import Journal, JournalError, Reopened, read
+from .journal import Entry, Journal, JournalError, Reopened, read, salvage, unwritable
 from .listing import UNFILED
 
 if TYPE_CHECKING:
@@ -50,30 +50,38 @@ def close(journal: Journal, key: Key | None, **facts: Any) -> None:
 
 
 def seal(folder: Path, key: Key | None, by: str) -> None:
-    """Close the journal of a run whose process is gone, as interrupted, or sign one whose end was written.
+    """Close the journal of a run whose process is gone, as interrupted, or finish what is missing behind its end.
 
     Raises Refused if it still runs or is sealed already.
     """
     entries = read(folder)
     if entries and entries[-1]["kind"] == "end":
-        signer = entries[0].get("signer", "")
-        if (folder / SIGNATURE).exists() or (not signer and _in_ledger(folder)):
-            raise Refused(f"sealing {folder.name}", "it is sealed already", "")
-        if signer and (key is None or key.fingerprint != signer):
-            found = f"the run was begun with the key {signer}"
-            raise Refused(f"sealing {folder.name}", found, "set RUNBOOKS_SIGNING_KEY to that key")
-        _sign(folder, key)
+        _finish(folder, entries, key)
         return
     journal = Reopened(folder)
     signer = key.fingerprint if key else ""
     close(journal, key, complete=False, sealed_by=by, signer=signer, cut_bytes=journal.cut, cut_sha256=journal.torn)
 
 
+def sealed(folder: Path) -> bool:
+    """True if the end was written and is signed, if it was to be, and the ledger knows of it."""
+    entries, _ = salvage(folder)
+    if not entries or entries[-1]["kind"] != "end":
+        return False
+    return _in_ledger(folder, "sealed") and (not _signer(entries) or (folder / SIGNATURE).exists())
+
+
 def file(folder: Path, contents: Mapping[str, bytes], key: Key | None) -> None:
-    """Put the notebook and its page into a record whose run has ended. Raises Refused if there is one already."""
-    existing = [name for name in (*contents, FILES) if (folder / name).exists()]
-    if existing:
-        raise Refused(f"filing into {folder.name}", f"it has a {existing[0]} already", "records are never overwritten")
+    """Put the notebook and its page into a record whose run has ended. Raises Refused if there is one already.
+
+    They are filed once their list stands; what a crash left before that is replaced, and what is missing after it
+    (the ledger's line) is added if the notebook is the one that is listed.
+    """
+    if (folder / FILES).exists():
+        if half_filed(folder) and _listed(folder).get(NOTEBOOK) == hashlib.sha256(contents[NOTEBOOK]).hexdigest():
+            finish_filing(folder)
+            return
+        raise Refused(f"filing into {folder.name}", "it has a notebook already", "records are never overwritten")
     manifest = {
         "record": folder.name,
         "journal": _sha256(folder / JOURNAL),
@@ -81,6 +89,7 @@ def file(folder: Path, contents: Mapping[str, bytes], key: Key | None) -> None:
         "signer": key.fingerprint if key else "",
     }
     listing = json.dumps(manifest, indent=1, sort_keys=True).encode() + b"\n"
+    _remove(folder, (*contents, FILES_SIGNATURE))
     for name, content in contents.items():
         put(folder / name, content)
     if key is not None:
@@ -88,8 +97,26 @@ def file(folder: Path, contents: Mapping[str, bytes], key: Key | None) -> None:
 
         put(folder / FILES_SIGNATURE, key.sign(listing, signing.FILES))
     put(folder / FILES, listing)
+    finish_filing(folder)
+
+
+def half_filed(folder: Path) -> bool:
+    """True if the list of what was filed stands, and the ledger does not know it."""
+    return (folder / FILES).exists() and not _in_ledger(folder, "filed")
+
+
+def finish_filing(folder: Path) -> None:
+    """Say in the ledger what was filed. Raises JournalError."""
     if folder.parent.name != UNFILED:
-        ledger.append(folder.parent, "filed", folder.name, files=hashlib.sha256(listing).hexdigest())
+        ledger.append(folder.parent, "filed", folder.name, files=_sha256(folder / FILES))
+
+
+def _remove(folder: Path, names: Iterable[str]) -> None:
+    try:
+        for name in names:
+            (folder / name).unlink(missing_ok=True)
+    except OSError as problem:
+        raise unwritable(folder, problem) from problem
 
 
 def put(path: Path, content: bytes) -> None:
@@ -115,19 +142,54 @@ def artefacts(folder: Path) -> dict[str, str]:
     return {path.name: _sha256(path) for path in files if not path.name.startswith(".")}
 
 
+def _finish(folder: Path, entries: Sequence[Entry], key: Key | None) -> None:
+    signer = _signer(entries)
+    if sealed(folder):
+        raise Refused(f"sealing {folder.name}", "it is sealed already", "")
+    if not signer:
+        _sign(folder, None)
+    elif (folder / SIGNATURE).exists():
+        _tell_ledger(folder, signer)
+    elif key is None or key.fingerprint != signer:
+        remedy = "set RUNBOOKS_SIGNING_KEY to that key"
+        raise Refused(f"sealing {folder.name}", f"it is to be signed by the key {signer}", remedy)
+    else:
+        _sign(folder, key)
+
+
+def _signer(entries: Sequence[Entry]) -> str:
+    """The key that is to sign: the run's own, or the one of whoever closed its journal; empty for none."""
+    return str(entries[-1].get("signer", entries[0].get("signer", "")))
+
+
 def _sign(folder: Path, key: Key | None) -> None:
     if key is not None:
         from . import signing  # noqa: PLC0415 - takes 0.3 s to load
 
         put(folder / SIGNATURE, key.sign((folder / JOURNAL).read_bytes(), signing.RECORD))
-    if folder.parent.name != UNFILED:
-        signer = key.fingerprint if key else ""
+    _tell_ledger(folder, key.fingerprint if key else "")
+
+
+def _tell_ledger(folder: Path, signer: str) -> None:
+    if not _in_ledger(folder, "sealed"):
         ledger.append(folder.parent, "sealed", folder.name, journal=_sha256(folder / JOURNAL), signer=signer)
 
 
-def _in_ledger(folder: Path) -> bool:
+def _in_ledger(folder: Path, event: ledger.Event) -> bool:
+    """True if the environment's ledger has that of a record; one without an environment has no ledger to be in."""
+    if folder.parent.name == UNFILED:
+        return True
     lines = (line.entry for line in ledger.read(folder.parent) if line.entry is not None)
-    return any(entry["event"] == "sealed" and entry["record"] == folder.name for entry in lines)
+    return any((entry["event"], entry["record"]) == (event, folder.name) for entry in lines)
+
+
+def _listed(folder: Path) -> dict[str, Any]:
+    """The files and digests of a record's list; none if it is no list, which `verify` tells."""
+    try:
+        files = json.loads((folder / FILES).read_bytes())["files"]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return files if isinstance(files, dict) else {}
 
 
 def _sha256(path: Path) -> str:

@@ -116,17 +116,29 @@ def check(content: bytes, armour: bytes, namespace: str) -> Signature | None:
     return Signature(_line(key), key.get_fingerprint(), good)
 
 
-def allowed(public: str, namespace: str, signers: str) -> str:
-    """The principal for which a file of allowed signers (ssh-keygen(1)) admits a key; empty if for none."""
-    key = asyncssh.import_public_key(public)
-    for line in signers.splitlines():
+def allowed(public: str, namespace: str, signers: str, name: str = "allowed signers") -> str:
+    """The principal for which a file of allowed signers (ssh-keygen(1)) admits a key; empty if for none.
+
+    Every line is read: raises BadInput, with the file's `name` and the line, for one that is none of such a file.
+    """
+    key, found = asyncssh.import_public_key(public), ""
+    for number, line in enumerate(signers.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        entry = import_allowed_signers(line)
-        for principal in line.split()[0].split(","):
-            if entry.validate(key, principal, namespace):
-                return principal
-    return ""
+        try:
+            entry = import_allowed_signers(line)
+        except ValueError as problem:
+            remedy = "write it as ssh-keygen(1) has it: anna@example.org ssh-ed25519 AAAA…"
+            raise BadInput(f"reading {name}:{number}", str(problem), remedy) from None
+        admits = (principal for principal in line.split()[0].split(",") if entry.validate(key, principal, namespace))
+        found = found or next(admits, "")
+    return found
+
+
+def check_signers(signers: str, name: str) -> None:
+    """Raise BadInput if a text is no file of allowed signers; `name` is the file's."""
+    nobody = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode()
+    allowed(nobody, RECORD, signers, name)
 
 
 def same_key(one: str, other: str) -> bool:

@@ -27,12 +27,25 @@ _SKEW = timedelta(minutes=5)  # how far two people's clocks may differ
 
 @dataclass(frozen=True, slots=True)
 class Others:
-    """An approval by somebody else: who, when (UTC), with which key, and from which machine's account."""
+    """An approval by somebody else: who, when (UTC), with which key, and from which machine's account.
+
+    `statement` is what was signed, `signature` the armoured SSH signature: with them a record proves it by itself.
+    """
 
     name: str
     at: datetime
     fingerprint: str
     account: str
+    statement: str
+    signature: str
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The approvals by others that count, one for each of them, and why each other file does not."""
+
+    counted: tuple[Others, ...]
+    passed_over: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,20 +94,18 @@ class Approvals:
         self._write(name, json.dumps({"statement": statement, "signature": signature}, indent=1))
         return self.folder / name
 
-    def of_others(self, plan: str, approvers: Approvers, operator: str, own_key: str, now: datetime) -> list[Others]:
-        """The approvals that count: by a key that is allowed, not the operator's, of this plan, at most 24 h old.
-
-        Raises Refused for a file that claims to be one of them and is not, with the reason.
-        """
+    def of_others(self, plan: str, approvers: Approvers, operator: str, own_key: str, now: datetime) -> Given:
+        """The approvals that count: by a key that is allowed, not the operator's, of this plan, at most 24 h old."""
         found: dict[str, Others] = {}
+        passed_over = []
         for file in sorted(self.folder.glob(f"{plan}.*.approval")):
-            one = _checked(file, plan, approvers)
-            if one.fingerprint == own_key or one.account == operator:
-                doing, remedy = f"reading {file.name}", "ask somebody else"
-                raise Refused(doing, f"{one.name} approved, and is the operator of this run ({operator})", remedy)
-            if now - APPROVAL_LIFETIME <= one.at <= now + _SKEW:
+            try:
+                one = _checked(file, plan, approvers)
+                _count(one, file, operator, own_key, now)
                 found[one.name] = one
-        return list(found.values())
+            except Refused as problem:
+                passed_over.append(str(problem))
+        return Given(tuple(found.values()), tuple(passed_over))
 
     def _path(self, digest: str) -> Path:
         return self.folder / f"{digest}.json"
@@ -132,7 +143,17 @@ def _checked(file: Path, plan: str, approvers: Approvers) -> Others:
         raise Refused(doing, found, "remove it, and ask somebody who is")
     if approves != plan:
         raise Refused(doing, f"it approves {approves}", "remove it, and let it be given again")
-    return Others(names[0], at, signature.fingerprint, account)
+    return Others(names[0], at, signature.fingerprint, account, statement, armour)
+
+
+def _count(one: Others, file: Path, operator: str, own_key: str, now: datetime) -> None:
+    """Return if an approval counts for this operator, at this time. Raises Refused."""
+    doing = f"reading {file.name}"
+    if one.fingerprint == own_key or one.account == operator:
+        found = f"{one.name} approved, and is the operator of this run ({operator})"
+        raise Refused(doing, found, "ask somebody else")
+    if not now - APPROVAL_LIFETIME <= one.at <= now + _SKEW:
+        raise Refused(doing, f"{one.name} approved at {one.at:%F %R} UTC, and that is valid for 24 h", "ask again")
 
 
 def _as_dict(plan: Plan) -> dict[str, Any]:

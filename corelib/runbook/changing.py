@@ -127,21 +127,22 @@ class Changing(Session):
                 found = "break_glass was given, and this environment asks for nobody's approval but yours"
                 raise Refused(doing, found, "leave it out: it would stand in the record as an emergency")
             return
+        if self._key is None:  # in an emergency too: its operator could countersign it
+            found = "others have to approve, and an unsigned run cannot show that its operator is not one of them"
+            raise Refused(doing, found, "set RUNBOOKS_SIGNING_KEY to your own SSH key")
         if self.given.break_glass:
             if not asked.break_glass:
                 raise Refused(doing, "break_glass is not allowed here (fleet.approvers)", _ask(digest))
             self._journal.write("break-glass", plan=digest, reason=self.given.break_glass)
             return
-        if self._key is None:
-            found = "others have to approve, and an unsigned run cannot show that its operator is not one of them"
-            raise Refused(doing, found, "set RUNBOOKS_SIGNING_KEY to your own SSH key")
         given = self._approvals.of_others(digest, asked, operator(), self._key.fingerprint, now)
-        if len(given) < asked.count:
-            names = ", ".join(one.name for one in given) or "nobody"
-            raise Refused(doing, f"{asked.count} others have to approve it, so far: {names}", _ask(digest))
-        for one in given:
+        if len(given.counted) < asked.count:
+            names = ", ".join(one.name for one in given.counted) or "nobody"
+            lines = [f"{asked.count} others have to approve it, so far: {names}", *given.passed_over]
+            raise Refused(doing, "\n".join(lines), _ask(digest))
+        for one in given.counted:
             facts = {"plan": digest, "by": one.name, "at": one.at.isoformat(), "key": one.fingerprint}
-            self._journal.write("approval", **facts)
+            self._journal.write("approval", **facts, statement=one.statement, signature=one.signature)
 
     def _apply(self, plan: Plan, digest: str, hold: Hold) -> Mapping[str, Any]:
         with Pulse() as pulse:

@@ -36,13 +36,20 @@ def located(run: str, at: Project) -> Path:
 
 
 def close(run: str, at: Project) -> Path:
-    """Seal the record of a run whose process is gone, and file what there is of its notebook. Raises RunbookError."""
+    """Seal the record of a run whose process is gone, and file what there is of its notebook. Raises RunbookError.
+
+    What was cut off, the sealing or the filing, is finished.
+    """
     folder = located(run, at)
-    seal.seal(folder, seal.operators_key(), operator())
     draft = drafts.path(at, folder.name)
+    unfiled = draft.exists() or seal.half_filed(folder)
+    if not (seal.sealed(folder) and unfiled):
+        seal.seal(folder, seal.operators_key(), operator())
     if draft.exists():
         filing.file(folder, draft.read_bytes())
         draft.unlink()
+    elif unfiled:
+        seal.finish_filing(folder)
     return folder
 
 

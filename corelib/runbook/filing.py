@@ -9,10 +9,12 @@ from ..errors import BadInput, Refused
 from ..project import Project
 from ..record import read, seal
 from ..record.listing import find, record
-from ..record.verify import notebook_findings, verify
+from ..record.verify import notebook_findings
 from ..views.page import page
 
-_RUN = re.compile(r"\b\d{8}T\d{6}Z-[a-z-]+-[0-9a-f]{6}\b")
+_ID = r"\d{8}T\d{6}Z-[a-z-]+-[0-9a-f]{6}"
+# What a run says of itself, at its beginning and its end; other runs are named as well, such as who holds the lock.
+_OWN = re.compile(rf"began: run ({_ID})\b|Record: [^\s\"]*/({_ID}) \(")
 
 
 def file(folder: Path, content: bytes) -> None:
@@ -36,7 +38,7 @@ def collect(notebook: Path, at: Project) -> Path:
     except OSError as problem:
         raise BadInput(doing, problem.strerror or str(problem), "") from None
     folder = _folder(content, at, doing)
-    if not verify(folder).sealed:
+    if not seal.sealed(folder):
         remedy = f"let it end, or close it: runbooks seal {folder.name}"
         raise Refused(doing, f"its run {folder.name} is not over, or was never closed", remedy)
     wrong = [finding for finding in notebook_findings(folder, content, read(folder)) if finding.kind == "altered"]
@@ -48,8 +50,8 @@ def collect(notebook: Path, at: Project) -> Path:
 
 
 def _folder(content: bytes, at: Project, doing: str) -> Path:
-    """The record that a notebook names in its outputs: the last one, as a run may continue another."""
-    named = _RUN.findall(content.decode(errors="replace"))
+    """The record that a notebook names in its outputs as its own: the last one, as a run may continue another."""
+    named = [began or ended for began, ended in _OWN.findall(content.decode(errors="replace"))]
     for run in reversed(named):
         folder = find(at.root, run)
         if folder is not None:

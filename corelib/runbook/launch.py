@@ -16,7 +16,7 @@ from ..errors import RunbookError, ServiceFailed
 from ..kernel import frontend
 from ..project import Project
 from ..record import Record, read, seal
-from ..record.journal import JournalError, ended, salvage
+from ..record.journal import JournalError, salvage
 from ..record.listing import find, record
 from ..record.origin import operator
 from . import drafts, filing, inputs
@@ -39,7 +39,7 @@ def launch(name: str, file: Path, settings: Mapping[str, Any], at: Project, say:
     The first Ctrl-C lets what is under way finish, the second stops at once; the record says so either way.
     """
     inputs.load(file, at)
-    inputs.refuse_secrets(settings)
+    inputs.refuse_secrets({**inputs.as_injected(file), **settings})
     seal.operators_key()  # a key that cannot sign is told now, not when there is something to sign
     run = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{name}-{secrets.token_hex(3)}"
     draft, wish = drafts.path(at, run), drafts.wish(at, run)
@@ -58,7 +58,7 @@ def launch(name: str, file: Path, settings: Mapping[str, Any], at: Project, say:
 def _close(folder: Path, draft: Path, written: drafts.Drafts, say: Say) -> None:
     """File the notebook, behind the end of a run whose kernel died; what fails is told, and hides nothing."""
     try:
-        if not ended(folder):
+        if not seal.sealed(folder):
             seal.seal(folder, seal.operators_key(), operator())
         filing.file(folder, written.read(str(draft)).encode())
         draft.unlink(missing_ok=True)

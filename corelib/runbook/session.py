@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import itertools
 import json
 import os
 import secrets
@@ -28,6 +29,7 @@ from ..parameters import Parameters
 from ..record import Journal, ledger, notebook, outcome, read, seal
 from ..record.listing import UNFILED
 from ..record.origin import origin
+from ..record.outputs import source_digest
 from ..views import Note, View
 from ..views.document import Tone
 from . import inputs
@@ -170,12 +172,17 @@ class Session:
         return ""
 
     def _keep(self, name: str, content: object) -> Path:
-        """Keep an artefact beside the journal, secrets hidden, and the real one's digest in the journal."""
-        path, real = self._journal.folder / name, json.loads(json.dumps(content, default=str))
+        """Keep an artefact beside the journal, secrets hidden, and the real one's digest in the journal.
+
+        One that is kept again and differs gets a number: nothing of a record is overwritten.
+        """
+        real = json.loads(json.dumps(content, default=str))
         kept = _as_text(self.redactor.data(real))
-        path.write_text(kept)
+        path = _free(self._journal.folder / name, kept)
+        if not path.exists():
+            seal.put(path, kept.encode())
         digests = {"sha256": _sha256(kept), "sha256_unredacted": _sha256(_as_text(real))}
-        self._journal.write("artefact", name=name, **digests)
+        self._journal.write("artefact", name=path.name, **digests)
         return path
 
     @contextmanager
@@ -207,6 +214,7 @@ class Session:
         journal = Journal(self.project.root / "records" / UNFILED / run, self.redactor.data)
         journal.write(
             "start",
+            run=run,
             runbook=self.name,
             front_end=self.front_end.name,
             signer=self._key.fingerprint if self._key else "",
@@ -255,9 +263,10 @@ class Session:
         }
 
     def _end(self, *, complete: bool) -> None:
-        self._ended = True
         if self._wire is not None:
+            self._wire.catch_up()  # before anything else: a run whose cells cannot be journaled has no end
             self._wire.deaf()
+        self._ended = True
         seal.close(self._journal, self._key, complete=complete, redactions=self.redactor.count)
 
     def leave(self) -> None:
@@ -270,21 +279,27 @@ class Session:
         """Journal what fails in a cell outside any stage, such as a mistyped name, and that it went well later."""
         from IPython import get_ipython  # noqa: PLC0415 - absent where no Jupyter is installed
 
-        failed = False
+        failed: set[str] = set()
 
         def after(result: Any) -> None:
-            nonlocal failed
-            error = result.error_before_exec or result.error_in_exec
+            if Session._current is not self:  # another run has begun in this kernel, and hears of it itself
+                return
+            error, cell = result.error_before_exec or result.error_in_exec, _cell(result.info)
             if error is not None and error is not self._error:
                 self._reopen()
                 classes = [kind.__name__ for kind in type(error).__mro__]
-                self._journal.write("error", stage="notebook", classes=classes, message=str(error))
-                failed = True
-            elif error is None and failed and not self._ended:
-                self._journal.write("result", stage="notebook", result="done")
-                failed = False
+                self._journal.write("error", stage=cell, classes=classes, message=str(error))
+                failed.add(cell)
+            elif error is None and cell in failed and not self._ended:
+                self._journal.write("result", stage=cell, result="done")
+                failed.discard(cell)
 
         get_ipython().events.register("post_run_cell", after)
+
+
+def _cell(info: Any) -> str:
+    """What a cell is called as a stage: by its id, where the front end tells it, else by what it says."""
+    return f"cell {info.cell_id}" if info.cell_id else f"cell {source_digest(info.raw_cell)[:12]}"
 
 
 def _stop_if_wished() -> None:
@@ -304,6 +319,15 @@ def _outline(path: Path) -> list[list[str]]:
 
 def _shorten(path: Path, root: Path) -> str:
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+
+def _free(path: Path, content: str) -> Path:
+    """This path, or the first of path-2, path-3, … that does not exist, or has this very content."""
+    for number in itertools.count(1):
+        one = path if number == 1 else path.with_stem(f"{path.stem}-{number}")
+        if not one.exists() or one.read_text() == content:
+            return one
+    raise AssertionError("numbers do not end")
 
 
 def _as_text(content: object) -> str:

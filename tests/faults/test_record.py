@@ -17,8 +17,10 @@ from typing import Any
 import pytest
 
 from corelib import lab as labs
+from corelib.project import Project
 from corelib.record import Record, read, records, seal
 from corelib.record.verify import notebook_findings, verify
+from corelib.runbook.filing import collect
 from tests.project import lay_out
 from tests.runbook import papermill
 from tests.runbook.jupyter import opened
@@ -37,6 +39,16 @@ BACK = """
 from datetime import datetime, UTC, timedelta
 from corelib.record import journal
 journal._now = lambda: (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+"""
+FILLING = """
+import pathlib
+with pathlib.Path(run.project.root / "records" / "filler").open("wb", buffering=0) as file:
+    try:
+        while True: file.write(bytes(1024))
+    except OSError: pass
+try:
+    while True: run._journal.note("what its last block still takes")
+except Exception as error: assert "No space left" in str(error)
 """
 CELLS = {
     "SIGKILL of the kernel": (KILL, "interrupted"),
@@ -182,14 +194,7 @@ def test_record_of_a_signal(root: Path, front_end: str, number: int, times: int,
 @pytest.mark.parametrize("front_end", FRONT_ENDS)
 def test_record_on_a_full_disk(root: Path, front_end: str, matrix: list[Row]) -> None:
     """The records lie on a file system of their own, which the cell fills: nothing is done any more, and it is said."""
-    filling = (
-        "import pathlib\n"
-        "with pathlib.Path(run.project.root / 'records' / 'filler').open('wb') as file:\n"
-        "    try:\n"
-        "        while True: file.write(bytes(1024)); file.flush()\n"
-        "    except OSError: pass"
-    )
-    insert(root, filling)
+    insert(root, FILLING)
     with small_disk(root / "records"):
         one, notebook = play(root, front_end)
         assert one.outcome in ("failed", "interrupted")
@@ -197,7 +202,32 @@ def test_record_on_a_full_disk(root: Path, front_end: str, matrix: list[Row]) ->
         if notebook is not None and notebook.exists():
             assert "THE RECORD IS INCOMPLETE" in notebook.read_text() or "No space left" in notebook.read_text()
         (root / "records" / "filler").unlink()
-        check(one, None, matrix, "full disk", front_end, one.outcome)
+        check(one, notebook, matrix, "full disk", front_end, one.outcome)
+
+
+@pytest.mark.faults
+def test_record_on_a_full_disk_that_gets_room_again(root: Path, matrix: list[Row]) -> None:
+    """More cells are run than there is room kept for: they are journaled later, and nobody is accused of them."""
+    insert(root, FILLING)
+    with small_disk(root / "records"):
+        with opened(root, "render") as lab:
+            begin, parameters, read_, fill, documents, finish = lab.code()
+            assert [lab.run(cell) for cell in (begin, parameters, read_, fill)] == ["ok"] * 4
+            more = [lab.add(f"print({n})", 7 + n) for n in range(100)]
+            assert [lab.run(cell) for cell in more] == ["ok"] * 100
+            assert lab.run(documents) == "error"
+            assert not (root / "state").exists(), "nothing was rendered"
+            said = json.dumps(lab.notebook)
+            assert said.count("THE RECORD IS INCOMPLETE") == 1
+            (root / "records" / "filler").unlink()
+            assert [lab.run(cell) for cell in (documents, finish)] == ["ok", "ok"]
+            saved = lab.save(root / "out.ipynb")
+        (one,) = records(root)
+        entries, folder = read(Path(one.path)), Path(one.path)
+        wrong = notebook_findings(folder, saved.read_bytes(), entries)
+        assert all("not the runbook's own" in problem.message for problem in wrong), wrong
+        matrix.append(("full disk, then room", "jupyter", one.outcome, "closed" if verify(folder).sealed else "open"))
+        assert (one.outcome, verify(folder).sealed, verify(folder).intact) == ("succeeded", True, True)
 
 
 @pytest.mark.faults
@@ -400,6 +430,7 @@ def test_record_of_two_operators_at_once(approved: tuple[Path, str], matrix: lis
         assert second.record.outcome == "refused"
         assert re.search(rf"it is locked by \S+@\S+, pid \d+, since .*, run {holder}", second.shown)
         check(second.record, root / "out.ipynb", matrix, "two operators at once", "papermill", "refused")
+        assert collect(root / "out.ipynb", Project(root)).name == second.record.id, "not the one that holds the lock"
         forced = papermill.run(root, "deploy-azure", *LAB, "-p", "approved_plan", digest, "-p", "force_unlock", holder)
         os.kill(kernel, signal.SIGCONT)
         said, _ = first.communicate(timeout=90)

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from corelib.errors import BadInput
 from corelib.kernel import guard, overflow
+from corelib.kernel.cells import Cells
 from corelib.kernel.frontend import _given
 from corelib.kernel.redaction import Redactor
 from corelib.kernel.wire import Wire
+from corelib.record.journal import JournalError
 
 ALLOWED = ("environment", "fleet", "reason")
 SECRET = 'p4ss w"rd/+=ü'
@@ -85,6 +87,17 @@ def test_one_secret_has_one_marker_and_two_have_two() -> None:
         "Authorization: Bearer eyJhbGciOiJIUzI1NiJ9.abcdef",
         "https://account.blob.core.windows.net/c?sv=2024&sig=c2lnbmF0dXJlc2lnbmF0dXJl",
         "https://user:geheim@example.org/",
+        "https://a.blob.core.windows.net/c?sv=2024&amp;sig=c2lnbmF0dXJlc2lnbmF0dXJl",
+        '{"u": "https://a.blob.core.windows.net/c?sv=2024\\u0026sig=c2lnbmF0dXJlc2lnbmF0dXJl"}',
+        "next=https%3A%2F%2Fa.net%2Fc%3Fsv%3D2024%26sig=c2lnbmF0dXJlc2lnbmF0dXJl",
+        "next=https%3A%2F%2Fa.net%2Fc%3Fsv%3D2024%26sig%3Dc2lnbmF0dXJlc2lnbmF0dXJl",
+        "SharedAccessSignature sig=c2lnbmF0dXJlc2lnbmF0dXJl&se=1",
+        "sig=c2lnbmF0dXJlc2lnbmF0dXJl",
+        "authorization: bearer eyJhbGciOiJIUzI1NiJ9.abcdef",
+        "AUTHORIZATION: BEARER eyJhbGciOiJIUzI1NiJ9.abcdef",
+        "redis://:geheim@cache:6379/0",
+        '{"u": "https:\\/\\/user:geheim@example.org\\/"}',
+        "-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nb3BlbnNzaC1rZXk\n-----END PGP PRIVATE KEY BLOCK-----",
     ],
 )
 def test_what_looks_like_a_secret_is_hidden_without_knowing_it(text: str) -> None:
@@ -92,6 +105,20 @@ def test_what_looks_like_a_secret_is_hidden_without_knowing_it(text: str) -> Non
     assert "[secret " in shown
     for part in ("b3BlbnNzaC1rZXk", "eyJhbGci", "c2lnbmF0", "geheim"):
         assert part not in shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://example.org:8080/a@b",
+        "design=0123456789abcdef0123",
+        "the bearer of this",
+        "git@example.org:22",
+        "-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----",
+    ],
+)
+def test_what_only_resembles_a_secret_is_left(text: str) -> None:
+    assert Redactor().text(text) == text
 
 
 def test_every_line_of_a_secret_is_hidden_and_short_ones_are_not_taken() -> None:
@@ -127,12 +154,15 @@ class Sent:
 
     def __init__(self) -> None:
         self.messages: list[tuple[str, Any]] = []
+        self.beside: list[dict[str, Any]] = []
 
     def __call__(self, stream: Any, message: Any, content: Any = None, *rest: Any, **options: Any) -> None:
         if isinstance(message, dict):
             self.messages.append((message["header"]["msg_type"], message["content"]))
+            self.beside.append(message | options)
         else:
             self.messages.append((message, content))
+            self.beside.append(options)
 
 
 def wire() -> tuple[Wire, Sent]:
@@ -183,6 +213,78 @@ def test_every_kind_of_message_is_redacted(kind: str) -> None:
     assert "hunter2-hunter2" not in json.dumps(sent.messages)
     assert all(message[1]["data"]["n"] == 1 for message in sent.messages)
     assert content["traceback"] == ["x hunter2-hunter2"], "the kernel's own copy is left alone"
+
+
+def test_bytes_and_metadata_beside_a_message_are_redacted() -> None:
+    send, sent = wire()
+    buffers, metadata = [memoryview(b"\xff\xc3hunter2-hunter2\x00"), b"\x89PNG\xff"], {"note": "hunter2-hunter2"}
+    send(None, "comm_open", {}, buffers=buffers, metadata=metadata)
+    send(None, "comm_msg", {}, None, None, buffers)
+    send(None, {"header": {"msg_type": "comm_msg"}, "content": {}, "buffers": buffers, "metadata": metadata})
+    assert len(sent.beside) == 3
+    for beside in sent.beside:
+        assert "hunter2" not in str(beside.get("metadata"))
+        assert bytes(beside["buffers"][0]).startswith(b"\xff\xc3[secret ")
+        assert bytes(beside["buffers"][0]).endswith(b"]\x00")
+        assert beside["buffers"][1] is buffers[1], "what holds no secret is sent as it is"
+
+
+class Disk:
+    """A journal on a disk that is full while `full` says so, and the run that hears of the cells."""
+
+    def __init__(self) -> None:
+        self.full = False
+        self.entries: list[dict[str, Any]] = []
+        self.idles = 0
+
+    def write(self, kind: str, **facts: Any) -> None:
+        if self.full:
+            raise JournalError("writing the record", "No space left on device")
+        self.entries.append({"kind": kind, **facts})
+
+    def cell_log(self, number: int) -> Path:
+        raise OSError(f"no room for the log of cell {number}")
+
+    def before_idle(self) -> None:
+        self.idles += 1
+
+
+def run_cell(send: Wire, name: str, text: str) -> None:
+    request = {"header": {"msg_id": name}, "content": {"code": name}}
+    send._begin(request)
+    send(None, stream(text, name))
+    send(None, "status", {"execution_state": "idle"}, parent=request)
+
+
+def test_what_a_full_disk_did_not_take_is_written_once_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    send, _ = wire()
+    said: list[Any] = []
+    monkeypatch.setattr(send, "_say", said.append)
+    disk = Disk()
+    send.listen(disk, Cells(disk.write, disk.write, lambda: 0), {})
+    run_cell(send, "first", "one\n")
+    disk.full = True
+    for name in ("second", "third"):
+        run_cell(send, name, f"{name}\n")
+    assert disk.idles == 1, "a run does not end while its cells are not in its journal"
+    assert [one["text"][:24] for one in said] == ["THE RECORD IS INCOMPLETE"], "it is said once"
+    disk.full = False
+    run_cell(send, "fourth", "four\n")
+    ok = {entry["cell"]: entry["outputs"] for entry in disk.entries if entry["kind"] == "cell"}
+    assert {number: len(outputs) for number, outputs in ok.items()} == {1: 1, 2: 1, 3: 1, 4: 1}
+    assert disk.idles == 2
+    disk.full = True
+    run_cell(send, "fifth", "five\n")
+    assert len(said) == 2, "a new gap is said anew"
+
+
+def test_a_log_that_cannot_be_written_stops_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    send, sent = wire()
+    monkeypatch.setattr(send, "_say", sent.messages.append)
+    disk = Disk()
+    send.listen(disk, Cells(disk.write, disk.write, lambda: 0), {})
+    run_cell(send, "long", "x\n" * (overflow.HEAD + 1))
+    assert sent.messages[-1] == ("status", {"execution_state": "idle"})
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from corelib.errors import Refused
 from corelib.record import Journal, outcome, read, records
 from corelib.record.journal import JournalError, live
 from corelib.record.lock import exclusive
-from corelib.record.origin import code_version, origin
+from corelib.record.origin import code_version, operator, origin
 
 WRITER = """
 import sys
@@ -180,3 +180,12 @@ def test_the_origin_names_code_and_operator(tmp_path: Path) -> None:
     assert len(facts["code"]) == 64
     assert "@" in facts["operator"]
     assert facts["commit"] == "unknown"
+
+
+def test_the_operator_is_the_account_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = operator()
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, "mallory")
+    assert operator() == before
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000)
+    assert operator().startswith("uid-4000000@")

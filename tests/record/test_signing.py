@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from corelib.cli import main
 from corelib.errors import BadInput
-from corelib.record import signing
+from corelib.record import Journal, signing
 
 NAMESPACE = signing.RECORD
 WITHOUT = shutil.which("ssh-keygen") is None
@@ -69,6 +70,21 @@ def test_allowed_signers_are_read_as_ssh_keygen_reads_them(key: signing.Key) -> 
     assert signing.allowed(key.public, NAMESPACE, f"anna@example.org {other}") == ""
     assert signing.allowed(key.public, NAMESPACE, f'op valid-before="20200101" {key.public}') == ""
     assert signing.allowed(key.public, NAMESPACE, "") == ""
+
+
+@pytest.mark.parametrize(
+    "line", ["anna", "anna@example.org ssh-ed25519 AAAA", "anna nonsense", 'op valid-before="x" {key}']
+)
+def test_a_file_of_allowed_signers_that_is_none_is_named_with_its_line(
+    key: signing.Key, line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = f"# ours\nop {key.public}\n{line.format(key=key.public)}\n"
+    with pytest.raises(BadInput, match="reading allowed signers:3: "):
+        signing.allowed(key.public, NAMESPACE, text)
+    (tmp_path / "signers").write_text(text)
+    Journal(tmp_path / "lab" / "r1").close()
+    assert main(["verify-record", str(tmp_path / "lab" / "r1"), "--allowed-signers", str(tmp_path / "signers")]) == 2
+    assert f"reading {tmp_path / 'signers'}:3: " in capsys.readouterr().err
 
 
 @pytest.mark.skipif(WITHOUT, reason="OpenSSH's client is not installed")

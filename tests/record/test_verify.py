@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -19,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from corelib.cli import main
-from corelib.record import Journal, chain, read, records, seal
+from corelib.record import Journal, chain, ledger, read, records, seal
 from corelib.record.chain import verify_all
 from corelib.record.signing import load
 from corelib.record.verify import notebook_findings, verify
@@ -213,8 +214,8 @@ def test_a_removed_record_in_the_middle_is_noticed(lab: Path) -> None:
     shutil.rmtree(lab / name)
     found = verify_all(lab)
     assert [one.where for one in found.findings] == [name]
-    ledger = lab / "ledger.jsonl"
-    ledger.write_bytes(b"".join(line for line in _lines(ledger.read_bytes()) if name.encode() not in line))
+    file = lab / "ledger.jsonl"
+    file.write_bytes(b"".join(line for line in _lines(file.read_bytes()) if name.encode() not in line))
     again = verify_all(lab)
     assert any("the line before it" in one.message for one in again.findings)
     assert any("not the ledger that this run found" in f.message for one in again.records for f in one.findings)
@@ -223,8 +224,8 @@ def test_a_removed_record_in_the_middle_is_noticed(lab: Path) -> None:
 def test_a_missing_newest_record_is_noticed_by_its_head(lab: Path) -> None:
     head, name = verify_all(lab).head, _names(lab)[2]
     shutil.rmtree(lab / name)
-    ledger = lab / "ledger.jsonl"
-    ledger.write_bytes(b"".join(line for line in _lines(ledger.read_bytes()) if name.encode() not in line))
+    file = lab / "ledger.jsonl"
+    file.write_bytes(b"".join(line for line in _lines(file.read_bytes()) if name.encode() not in line))
     assert verify_all(lab).intact, "without the head nobody can tell: the README says so"
     found = verify_all(lab, head=head)
     assert [one.message for one in found.findings] == [
@@ -238,6 +239,93 @@ def test_an_inserted_record_is_noticed(lab: Path) -> None:
     assert "the ledger does not know this record" in [one.message for one in found.findings]
 
 
+def _anew(file: Path, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> str:
+    """Write a journal or a ledger anew, its chain redone, as a forger would; returns the file's digest."""
+    previous, lines = "", []
+    for n, entry in enumerate(change([json.loads(line) for line in file.read_bytes().splitlines()])):
+        lines.append(json.dumps(entry | {"n": n, "previous": previous}).encode() + b"\n")
+        previous = hashlib.sha256(lines[-1]).hexdigest()
+    file.write_bytes(b"".join(lines))
+    return hashlib.sha256(b"".join(lines)).hexdigest()
+
+
+def _unsigned(lab: Path, name: str) -> None:
+    """Make a signed record an unsigned one by another operator, and let everything else fit."""
+    folder = lab / name
+
+    def told(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [
+            entry | {"operator": "mallory@host", "signer": ""} if entry["kind"] == "start" else entry
+            for entry in entries
+        ]
+
+    journal = _anew(folder / "journal.jsonl", told)
+    manifest = json.loads((folder / "files.json").read_text()) | {"journal": journal, "signer": ""}
+    (folder / "files.json").write_text(json.dumps(manifest))
+    files = hashlib.sha256((folder / "files.json").read_bytes()).hexdigest()
+    for file in folder.glob("*.sig"):
+        file.unlink()
+    facts = {"sealed": {"journal": journal, "signer": ""}, "filed": {"files": files}}
+    _anew(
+        lab / "ledger.jsonl",
+        lambda lines: [e | (facts.get(e["event"], {}) if e["record"] == name else {}) for e in lines],
+    )
+
+
+def _gone(lab: Path, name: str, *more: dict[str, Any]) -> None:
+    """Remove a record, and let the ledger say why."""
+    shutil.rmtree(lab / name)
+    _anew(lab / "ledger.jsonl", lambda lines: [*lines, *({"time": "", "record": name, **line} for line in more)])
+
+
+FORGED: dict[str, tuple[Callable[[Path, str], None], str]] = {
+    "the newest one written anew, unsigned": (_unsigned, "nobody signed it"),
+    "an unsigned tombstone": (lambda lab, name: _gone(lab, name, {"event": "pruned", "stone": {}}), "is unsigned"),
+    "moved, allegedly": (lambda lab, name: _gone(lab, name, {"event": "moved", "to": "prd"}), "knows nothing of it"),
+    "moved into itself": (lambda lab, name: _gone(lab, name, {"event": "moved", "to": "."}), "knows nothing of it"),
+    "moved nowhere": (lambda lab, name: _gone(lab, name, {"event": "moved"}), "knows nothing of it"),
+}
+
+
+@pytest.mark.parametrize("how", sorted(FORGED))
+def test_among_allowed_signers_nothing_unsigned_explains_anything(project: Path, lab: Path, how: str) -> None:
+    """What fits together and is signed by nobody: without the signers nobody could tell, as the README says."""
+    forge, words = FORGED[how]
+    forge(lab, _names(lab)[2])
+    found = verify_all(lab, (project / "signers").read_text())
+    assert not found.intact
+    said = [one for one in (*found.findings, *(f for r in found.records for f in r.findings)) if one.kind == "altered"]
+    assert words in str(said)
+
+
+def test_every_file_that_nobody_signed_is_named(project: Path, lab: Path) -> None:
+    name = _names(lab)[2]
+    _unsigned(lab, name)
+    assert verify_all(lab).intact, "it fits together: only who knows who signs can tell"
+    found = verify(lab / name, (project / "signers").read_text())
+    assert [(one.kind, one.where) for one in found.findings] == [
+        ("altered", "journal.jsonl"),
+        ("altered", "files.json"),
+    ]
+
+
+def test_a_record_that_was_moved_is_where_it_went(lab: Path) -> None:
+    name, other = _names(lab)[2], lab.with_name("prd")
+    shutil.copytree(lab / name, other / name)
+    _gone(lab, name, {"event": "moved", "to": "prd"})
+    assert verify_all(lab).intact
+    shutil.rmtree(other / name)
+    assert not verify_all(lab).intact
+    ledger.append(other, "pruned", name)
+    assert verify_all(lab).intact, "the other ledger says what became of it"
+
+
+def test_a_journal_under_another_name_is_told(lab: Path) -> None:
+    name = _names(lab)[0]
+    (lab / name).rename(lab / "20990101T000000Z-render-ffffff")
+    assert f"it is the journal of {name}" in str(verify(lab / "20990101T000000Z-render-ffffff").findings)
+
+
 def test_pruned_records_leave_signed_tombstones(project: Path, lab: Path) -> None:
     root, later = lab.parent.parent, datetime.now(UTC) + timedelta(days=100)
     assert chain.older(records(root, "lab"), timedelta(days=90), datetime.now(UTC)) == []
@@ -247,9 +335,13 @@ def test_pruned_records_leave_signed_tombstones(project: Path, lab: Path) -> Non
     found = verify_all(lab, (project / "signers").read_text())
     assert found.intact
     assert [one.kind for one in found.findings] == ["note", "note"]
-    ledger = lab / "ledger.jsonl"
-    forged = ledger.read_bytes().replace(b'"outcome": "succeeded"', b'"outcome": "no change"')
-    ledger.write_bytes(forged)
+    file = lab / "ledger.jsonl"
+    (stone,) = (line.entry for line in ledger.read(lab)[-1:] if line.entry is not None)
+    shutil.copytree(lab, lab.with_name("copy"))
+    _gone(lab.with_name("copy"), _names(lab)[0], stone)
+    _anew(lab.with_name("copy") / "ledger.jsonl", lambda lines: [*lines[:-1], lines[-1] | {"record": _names(lab)[0]}])
+    assert "its tombstone is another record's" in str(verify_all(lab.with_name("copy")).findings)
+    file.write_bytes(file.read_bytes().replace(b'"outcome": "succeeded"', b'"outcome": "no change"'))
     assert "its tombstone's signature is not one of this tombstone" in str(verify_all(lab).findings)
 
 
@@ -264,6 +356,62 @@ def test_the_command_answers_in_words_and_in_json(project: Path, lab: Path, caps
     assert said["intact"] is False
     assert {"kind": "altered", "where": "journal.jsonl:2"}.items() <= said["findings"][0].items()
     assert main(["verify-record", str(lab.parent / "nowhere")]) == 2
+
+
+def test_a_head_is_held_against_the_ledger_beside_one_record_too(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, head = lab / _names(lab)[0], verify_all(lab).head
+    assert main(["verify-record", str(folder), "--head", head]) == 0
+    assert main(["verify-record", str(folder), "--head", "0" * 64]) == 1
+    assert f"it does not hold the head {'0' * 64}" in capsys.readouterr().out
+    (lab / "ledger.jsonl").unlink()
+    assert main(["verify-record", str(folder), "--head", head]) == 2
+    assert "no ledger lies beside this record" in capsys.readouterr().err
+
+
+def test_all_environments_are_gone_through(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    journal = Journal(lab.parent / "unfiled" / "r1")
+    journal.write("start", runbook="render")
+    seal.close(journal, None, complete=False)
+    assert main(["verify-record", str(lab.parent)]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("lab:\n")
+    assert "\nunfiled:\nr1: sealed, unsigned; outcome interrupted" in said
+    assert main(["verify-record", str(lab.parent), "--head", "x"]) == 2
+    shutil.rmtree(lab / _names(lab)[1])
+    capsys.readouterr()
+    assert main(["verify-record", str(lab.parent), "--json"]) == 1
+    assert {name: one["intact"] for name, one in json.loads(capsys.readouterr().out).items()} == {
+        "lab": False, "unfiled": True,
+    }  # fmt: skip
+
+
+def test_a_ledger_that_lost_its_last_line_break_is_reported(lab: Path) -> None:
+    file = lab / "ledger.jsonl"
+    file.write_bytes(file.read_bytes()[:-1])
+    found = [str(one) for one in verify_all(lab).findings]
+    assert found == ["open: ledger.jsonl:9: its last line was cut off: the next run's replaces it"]
+
+
+def test_an_unknown_event_is_none(lab: Path) -> None:
+    _anew(lab / "ledger.jsonl", lambda lines: [*lines, {"event": "blessed", "record": _names(lab)[0]}])
+    assert [one.message for one in verify_all(lab).findings if one.kind == "altered"] == [
+        "'blessed' is no event of a ledger"
+    ]
+
+
+def test_the_listing_refuses_what_it_does_not_know(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RUNBOOKS_ROOT", str(project))
+    for options, words in (
+        (("--since", "yesterday"), "--since 'yesterday' is no date"),
+        (("--outcome", "fine"), "--outcome 'fine' is none"),
+    ):
+        assert main(["records", *options]) == 2
+        assert words in capsys.readouterr().err
+    for since, count in (("2026-01-01", 3), ("2999-01-01T03:00+02:00", 0)):
+        assert main(["records", "--since", since, "--outcome", "succeeded", "--json"]) == 0
+        assert len(json.loads(capsys.readouterr().out)) == count
 
 
 def test_sealing_again_is_refused(lab: Path) -> None:

@@ -24,6 +24,7 @@ class Lab:
         self.manager = manager
         self.client = client
         self.notebook: dict[str, Any] = json.loads(path.read_text())
+        self.widgets: list[bytes] = []  # what their messages held, the bytes beside them too
         self._owner: dict[str, dict[str, Any]] = {}  # request → cell
         self._shown: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {}  # display id → cell and output
         self._clear: set[str] = set()
@@ -66,6 +67,8 @@ class Lab:
                 continue
             kind, content = message["header"]["msg_type"], message["content"]
             parent = message["parent_header"].get("msg_id", "")
+            if kind.startswith("comm_"):
+                self.widgets += [json.dumps(content, default=str).encode(), *map(bytes, message["buffers"])]
             if kind == "error" and parent == request:
                 status = "error"
             self.take(kind, content, parent)

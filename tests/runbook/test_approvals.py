@@ -19,10 +19,11 @@ from corelib import lab
 from corelib.errors import Refused
 from corelib.fleet import Approver, Approvers
 from corelib.plan import Plan, Step
-from corelib.record import records
+from corelib.record import Journal, countersigned, read, records, seal, signing
+from corelib.record.finding import Finding
 from corelib.record.signing import Key, load
 from corelib.record.verify import verify
-from corelib.runbook.approvals import Approvals
+from corelib.runbook.approvals import Approvals, Given
 from tests.project import lay_out
 
 from . import papermill
@@ -65,8 +66,21 @@ def shown(tmp_path: Path) -> Approvals:
 
 
 def _given(shown: Approvals, asked: Approvers, people: dict[str, Person]) -> list[str]:
-    own = people["op"].key.fingerprint
-    return [one.name for one in shown.of_others(PLAN.digest, asked, "op@host", own, NOW)]
+    return [one.name for one in _read(shown, asked, people).counted]
+
+
+def _read(shown: Approvals, asked: Approvers, people: dict[str, Person]) -> Given:
+    return shown.of_others(PLAN.digest, asked, "op@host", people["op"].key.fingerprint, NOW)
+
+
+def _passed_over(shown: Approvals, asked: Approvers, people: dict[str, Person], words: str) -> None:
+    """One file does not count, and its reason is told; beside it those of others count as they did."""
+    found = _read(shown, asked, people)
+    assert found.counted == ()
+    assert len(found.passed_over) == 1
+    assert words in found.passed_over[0]
+    shown.sign(PLAN.digest, people["ben"].key, "ben@laptop", NOW)
+    assert _given(shown, asked, people) == ["ben"]
 
 
 def test_two_others_count_and_one_twice_is_one(shown: Approvals, asked: Approvers, people: dict[str, Person]) -> None:
@@ -82,6 +96,7 @@ def test_an_old_approval_does_not_count(shown: Approvals, asked: Approvers, peop
     shown.sign(PLAN.digest, people["anna"].key, "anna@laptop", NOW - timedelta(hours=25))
     shown.sign(PLAN.digest, people["ben"].key, "ben@laptop", NOW + timedelta(hours=1))
     assert _given(shown, asked, people) == []
+    assert len([one for one in _read(shown, asked, people).passed_over if "that is valid for 24 h" in one]) == 2
 
 
 @pytest.mark.parametrize(
@@ -92,12 +107,11 @@ def test_an_old_approval_does_not_count(shown: Approvals, asked: Approvers, peop
         ("mallory", "mallory@host", "is not among fleet.approvers.keys"),
     ],
 )
-def test_the_operator_and_strangers_are_refused(
+def test_the_operator_and_strangers_do_not_count(
     shown: Approvals, asked: Approvers, people: dict[str, Person], name: str, account: str, words: str
 ) -> None:
     shown.sign(PLAN.digest, people[name].key, account, NOW)
-    with pytest.raises(Refused, match=words):
-        _given(shown, asked, people)
+    _passed_over(shown, asked, people, words)
 
 
 @pytest.mark.parametrize(
@@ -109,22 +123,22 @@ def test_the_operator_and_strangers_are_refused(
         ("statement", "statements", "it is none"),
     ],
 )
-def test_a_forged_approval_is_refused(
+def test_a_forged_approval_does_not_count(
     shown: Approvals, asked: Approvers, people: dict[str, Person], old: str, new: str, words: str
 ) -> None:
     file = shown.sign(PLAN.digest, people["anna"].key, "anna@laptop", NOW)
     file.write_text(file.read_text().replace(old, new))
-    with pytest.raises(Refused, match=words):
-        _given(shown, asked, people)
+    _passed_over(shown, asked, people, words)
 
 
-def test_an_approval_of_another_plan_is_refused(shown: Approvals, asked: Approvers, people: dict[str, Person]) -> None:
+def test_an_approval_of_another_plan_does_not_count(
+    shown: Approvals, asked: Approvers, people: dict[str, Person]
+) -> None:
     other = Plan("deploy-azure", "lab", {"endpoint": "y"}, "code", PLAN.steps)
     shown.remember(other)
     file = shown.sign(other.digest, people["anna"].key, "anna@laptop", NOW)
     file.rename(file.with_name(file.name.replace(other.digest, PLAN.digest)))
-    with pytest.raises(Refused, match=f"it approves {other.digest}"):
-        _given(shown, asked, people)
+    _passed_over(shown, asked, people, f"it approves {other.digest}")
 
 
 @pytest.fixture
@@ -142,12 +156,27 @@ def root(tmp_path: Path, people: dict[str, Person]) -> Iterator[Path]:
         lab.stop(folder, NETWORK)
 
 
-def _as(root: Path, person: Person, *command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command as somebody, with their key, from an account of their own name."""
-    environment = {**os.environ, "RUNBOOKS_ROOT": str(root), "RUNBOOKS_SIGNING_KEY": str(person.file)}
+ACCOUNT = """
+import os, pwd
+if os.environ.get("TEST_ACCOUNT"):
+    real = tuple(pwd.getpwuid(os.getuid()))
+    pwd.getpwuid = lambda uid: pwd.struct_passwd((os.environ["TEST_ACCOUNT"], *real[1:]))
+"""
+
+
+def _account(root: Path, person: Person) -> dict[str, str]:
+    """The environment of somebody with their key, on an account of their own name (there is only one here)."""
+    (root / "sitecustomize.py").write_text(ACCOUNT)
+    named = {"RUNBOOKS_SIGNING_KEY": str(person.file), "TEST_ACCOUNT": person.name}
+    return {"RUNBOOKS_ROOT": str(root), "PYTHONPATH": str(root), **named}
+
+
+def _as(root: Path, person: Person, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as somebody."""
     return subprocess.run(
         [sys.executable, "-m", "corelib.cli", *command],
-        cwd=root, env={**environment, "LOGNAME": person.name}, capture_output=True, text=True, timeout=120, check=False,
+        cwd=root, env={**os.environ, **_account(root, person), **environment},
+        capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 
 
@@ -166,18 +195,16 @@ def test_an_apply_waits_for_somebody_else(root: Path, people: dict[str, Person])
     himself = _as(root, op, "approve", digest)
     assert himself.returncode == 0
     assert "op approved, and is the operator of this run" in _as(root, op, *run).stdout
-    for file in (root / "state" / "lab" / "plans").glob("*.approval"):
-        file.unlink()
     given = _as(root, anna, "approve", digest)
     assert "You approve:\n  create azure-lab-a/group/azure-lab-a" in given.stdout
     applied = papermill.run(
         root, "deploy-azure", *LAB, "-p", "approved_plan", digest,
-        environment={"RUNBOOKS_SIGNING_KEY": str(op.file), "LOGNAME": "op"},
+        environment=_account(root, op),
     )  # fmt: skip
     assert applied.record.outcome == "succeeded", applied.shown[-2000:]
-    journal = (Path(applied.record.path) / "journal.jsonl").read_text()
-    assert '"by": "anna", "at"' in journal
-    assert anna.key.fingerprint in journal
+    found = verify(Path(applied.record.path))
+    assert found.intact
+    assert f"{digest} was approved by anna ({anna.key.fingerprint})" in str(found.findings)
     assert [one.remark for one in records(root)] == [""] * 5
 
 
@@ -186,6 +213,9 @@ def test_broken_glass_stands_out_until_it_is_countersigned(root: Path, people: d
     planned = papermill.run(root, "deploy-azure", *LAB)
     digest = re.findall(r"Digest: (plan-[0-9a-f]{16})", planned.shown)[0]
     run = ("run", "deploy-azure", *LAB, "--approved-plan", digest, "--break-glass", "nobody answers at 3 am")
+    unsigned = _as(root, op, *run, RUNBOOKS_SIGNING_KEY="")
+    assert (unsigned.returncode, records(root)[-1].remark) == (3, "")
+    assert "an unsigned run cannot show that its operator is not one of them" in unsigned.stdout
     assert _as(root, op, *run).returncode == 0
     one = records(root)[-1]
     assert (one.outcome, one.remark) == ("succeeded", "BREAK GLASS, not countersigned")
@@ -195,6 +225,7 @@ def test_broken_glass_stands_out_until_it_is_countersigned(root: Path, people: d
     assert "was not among its approvers" in _as(root, people["mallory"], "countersign", one.id).stderr
     signed = _as(root, anna, "countersign", one.id)
     assert signed.returncode == 0, signed.stderr
+    assert "it is countersigned with this key already" in _as(root, anna, "countersign", one.id).stderr
     assert records(root)[-1].remark == ""
     assert verify(Path(one.path)).intact
     (file,) = Path(one.path).glob("countersigned-*.sig")
@@ -216,3 +247,66 @@ def test_where_nobody_is_asked_there_is_no_glass_to_break(tmp_path: Path) -> Non
         assert json.loads((Path(planned.record.path) / "plan.json").read_text())["digest"] == digest
     finally:
         lab.stop(folder, NETWORK)
+
+
+def test_an_unsigned_run_is_countersigned_by_nobody(tmp_path: Path, people: dict[str, Person]) -> None:
+    """Its operator could do it: nothing tells whose key was not his."""
+    op, journal = people["op"], Journal(tmp_path / "lab" / "r1")
+    journal.write("start", signer="", operator="op@host")
+    approvers = {"keys": [{"name": "op", "key": op.key.public}]}
+    journal.write("parameters", ledger="", environment="lab", fleet={"approvers": approvers})
+    journal.write("break-glass", reason="night")
+    seal.close(journal, None, complete=True)
+    with pytest.raises(Refused, match="nobody can tell that you are not its operator"):
+        countersigned.countersign(journal.folder, read(journal.folder), op.key, "elsewhere@host")
+    signature = op.key.sign((journal.folder / "journal.jsonl").read_bytes(), signing.COUNTERSIGN)
+    (journal.folder / "countersigned-x.sig").write_bytes(signature)
+    assert not verify(journal.folder).intact
+
+
+def _approved(tmp_path: Path, people: dict[str, Person], operator: str = "op", **changes: str) -> list[Finding]:
+    """What is found about a journal that names anna's approval of a plan, changed as a forger would."""
+    shown = Approvals(tmp_path / "plans")
+    shown.remember(PLAN)
+    signed = json.loads(shown.sign(PLAN.digest, people["anna"].key, "anna@laptop", NOW).read_text())
+    keys = [{"name": name, "key": people[name].key.public} for name in ("anna", "ben")]
+    journal = Journal(tmp_path / "lab" / "r1")
+    journal.write("start", signer=people[operator].key.fingerprint)
+    journal.write("parameters", ledger="", environment="lab", fleet={"approvers": {"keys": keys}})
+    facts = {"plan": PLAN.digest, "by": "anna", "at": NOW.isoformat(), "key": people["anna"].key.fingerprint}
+    journal.write("approval", plan=PLAN.digest, by="op@host", at=NOW.isoformat(), consent=[])
+    journal.write("approval", **(facts | signed | changes))
+    journal.close()
+    return [one for one in verify(journal.folder).findings if one.where == "journal.jsonl:4"]
+
+
+def test_a_record_proves_an_approval_by_another(tmp_path: Path, people: dict[str, Person]) -> None:
+    (found,) = _approved(tmp_path, people)
+    expected = f"{PLAN.digest} was approved by anna ({people['anna'].key.fingerprint})"
+    assert (found.kind, found.message) == ("note", expected)
+
+
+def test_what_an_approver_signed_has_to_be_an_approval(tmp_path: Path, people: dict[str, Person]) -> None:
+    signature = people["anna"].key.sign(b"[]", signing.APPROVAL).decode()
+    (found,) = _approved(tmp_path, people, statement="[]", signature=signature)
+    assert "the signed statement is no approval" in found.message
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"statement": "{}"}, "that key has not signed the statement"),
+        ({"signature": ""}, "that key has not signed the statement"),
+        ({"key": "SHA256:other"}, "that key has not signed the statement"),
+        ({"by": "ben"}, "that key is not this approver's"),
+        ({"plan": "plan-0000000000000000"}, "the signed statement has another 'approves'"),
+        ({"at": "2026-11-24T03:00:00+00:00"}, "the signed statement has another 'at'"),
+        ({"operator": "anna"}, "that is the operator's own key"),
+    ],
+)
+def test_an_approval_that_was_not_given_so_is_told(
+    tmp_path: Path, people: dict[str, Person], changes: dict[str, str], words: str
+) -> None:
+    (found,) = _approved(tmp_path, people, **changes)
+    assert found.kind == "altered"
+    assert words in found.message

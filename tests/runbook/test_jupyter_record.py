@@ -16,6 +16,7 @@ from corelib.cli import main
 from corelib.errors import RunbookError
 from corelib.project import Project
 from corelib.record import read, records
+from corelib.record.chain import verify_all
 from corelib.record.verify import notebook_findings, verify
 from corelib.runbook.filing import collect
 from tests.project import lay_out
@@ -133,6 +134,54 @@ def test_beginning_again_closes_the_run_before(lab: Lab) -> None:
     found = records(lab.path.parent.parent)
     assert [one.outcome for one in found] == ["interrupted", "succeeded"]
     assert all(verify(Path(one.path)).intact for one in found)
+
+
+def test_the_record_of_a_notebook_is_the_run_that_it_was_not_another_that_it_names(lab: Lab) -> None:
+    begin, parameters, read_, documents, finish = lab.code()
+    root = lab.path.parent.parent
+    for cell in (begin, parameters, read_, documents, finish):
+        lab.run(cell)
+    lab.run(begin)
+    refusal = f"it is locked by op@host, pid 7, since now, run {records(root)[0].id}"
+    telling = lab.add(f"from corelib.errors import Refused; raise Refused('applying', {refusal!r})", 6)
+    assert [lab.run(cell) for cell in (parameters, read_, documents, telling, finish)][-2:] == ["error", "ok"]
+    collected = collect(lab.save(root / "saved.ipynb"), Project(root))
+    assert collected.name == records(root)[-1].id
+    lab.run(documents)
+    lab.run(finish)
+    continued = records(root)[-1]
+    assert read(Path(continued.path))[0]["continues"] == collected.name
+    assert collect(lab.save(root / "saved.ipynb"), Project(root)).name == continued.id
+
+
+def test_a_cell_that_failed_is_made_good_by_itself_only(lab: Lab) -> None:
+    begin, parameters, read_, documents, finish = lab.code()
+    failing, other = lab.add("1 / divisor", 6), lab.add("divisor = 1", 7)
+    root = lab.path.parent.parent
+    for cell in (begin, parameters, read_, failing, other, documents, finish):
+        assert lab.run(cell) == ("error" if cell is failing else "ok")
+    assert records(root)[-1].outcome == "failed"
+    for cell in (begin, parameters, read_, failing, documents, finish):
+        assert lab.run(cell) == "ok"
+    assert records(root)[-1].outcome == "succeeded"
+    failing["source"] = "1 / 0"
+    for cell in (begin, parameters, read_, failing):
+        lab.run(cell)
+    failing["source"] = "1 / divisor"
+    for cell in (failing, documents, finish):
+        assert lab.run(cell) == "ok"
+    assert records(root)[-1].outcome == "succeeded", "the same cell, corrected"
+
+
+def test_a_run_that_chose_another_environment_is_held_against_that_ones_ledger(lab: Lab) -> None:
+    begin, parameters, read_, documents, finish = lab.code()
+    choose = lab.add("run._choose('prd')", 6)
+    for cell in (begin, parameters, read_, documents, finish, begin, parameters, read_, choose, read_, finish):
+        assert lab.run(cell) == "ok"
+    found = {one.environment: verify(Path(one.path)) for one in records(lab.path.parent.parent)}
+    assert {name: one.findings[:-1] for name, one in found.items()} == {"lab": (), "prd": ()}
+    assert all(one.intact for one in found.values())
+    assert verify_all(lab.path.parent.parent / "records" / "lab").intact
 
 
 def test_a_secret_of_the_second_run_is_hidden_too(lab: Lab) -> None:

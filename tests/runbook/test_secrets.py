@@ -13,9 +13,12 @@ from urllib.parse import quote
 
 import pytest
 
+from corelib import parameters
+from corelib.cli import main
 from corelib.record.verify import verify
-from tests.project import lay_out
+from tests.project import ROOT, lay_out
 
+from . import papermill
 from .jupyter import opened
 
 SECRETS = [
@@ -66,6 +69,7 @@ for value in values:
     publish_display_data({"text/plain": value}, metadata={"note": value})
     shown = display(Pretty("…"), display_id=True); shown.update(Pretty(value))
     display(ipywidgets.HTML(value=value, description=value[:64]))
+    display(ipywidgets.Image(value=b"\xc3\xff" + value.encode(), format="png"))
     thread = threading.Thread(target=lambda: print("thread", value)); thread.start(); thread.join()
     get_ipython().display_pub.publish({"text/html": value})
 get_ipython().set_next_input(values[0])
@@ -143,6 +147,7 @@ def test_no_canary_gets_out(root: Path, front_end: str) -> None:
         with opened(root, "render") as lab:
             states = [lab.run(cell) for cell in lab.code()]
             lab.save(root / "out.ipynb")
+        terminal = b"\n".join(lab.widgets)
         assert states == ["ok", "ok", "ok", "ok", "error", "error", "ok", "ok", "ok"]
     else:
         command = {
@@ -195,3 +200,46 @@ def test_long_output_keeps_head_findings_and_tail_and_all_of_it_lies_beside(root
     log.write_text("nothing happened\n")
     assert "output-4.log" in str(verify(folder).findings)
     assert saved.exists()
+
+
+def test_a_secret_in_the_parameters_file_is_refused_before_anything_is_written(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """papermill saves whatever it injects: only before it begins is there a way out."""
+    monkeypatch.setenv("RUNBOOKS_ROOT", str(root))
+    file = root / "parameters" / "lab.yaml"
+    text = file.read_text()
+    file.write_text(text.replace("owner: ", 'owner: "https://bob:hunter2hunter2@x/" # ', 1))
+    before = sorted(root.rglob("*"))
+    assert main(["run", "render", "-f", str(file)]) == 2
+    assert sorted(root.rglob("*")) == before
+    said = "".join(capsys.readouterr())
+    assert "holds what looks like a secret" in said
+    assert "hunter2" not in said
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "values"),
+    [
+        ("fleet:\n", "fleet:\n  password: hunter2hunter2\n", ("hunter2hunter2",)),
+        ("fleet:\n", "fleet:\n  db_Token: 12345678\n", ("12345678",)),
+        ("fleet:\n", "password: hunter2hunter2\nfleet:\n", ("hunter2hunter2",)),
+        ("fleet:\n", "fleet:\n  robot: {secret: [abcdefgh, {id: hunter3}]}\n", ("abcdefgh", "hunter3")),
+        ("fleet:\n", "fleet:\n  password: env:PASSWORD\n  keyring: x\n  ssh_key: ssh-ed25519 AAAA\n", ()),
+    ],
+)
+def test_an_unknown_key_that_is_named_like_a_secret_holds_one(old: str, new: str, values: tuple[str, ...]) -> None:
+    text = (ROOT / "parameters" / "lab.yaml").read_text().replace(old, new, 1)
+    with pytest.raises(parameters.ParametersError, match="unknown key") as caught:
+        parameters.load(text, "lab.yaml")
+    assert caught.value.secrets == values
+    assert not [value for value in values if value in str(caught.value)]
+
+
+def test_plain_papermill_tells_that_a_password_is_saved_already(root: Path) -> None:
+    file = root / "parameters" / "lab.yaml"
+    file.write_text(file.read_text().replace("fleet:\n", "fleet:\n  password: hunter2hunter2\n", 1))
+    done = papermill.run(root, "render", "-f", "parameters/lab.yaml")
+    assert done.record.outcome == "failed"
+    assert "It is saved already, in the notebook's parameters cell and its metadata" in done.shown
+    assert "hunter2" not in (Path(done.record.path) / "journal.jsonl").read_text()

@@ -17,9 +17,11 @@ from typing import Any
 import pytest
 
 from corelib import lab as labs
+from corelib.errors import RunbookError
 from corelib.project import Project
 from corelib.record import Record, read, records, seal
-from corelib.record.verify import notebook_findings, verify
+from corelib.record.outputs import source_digest
+from corelib.record.verify import executions_of, notebook_findings, verify
 from corelib.runbook.filing import collect
 from tests.project import lay_out
 from tests.runbook import papermill
@@ -145,6 +147,48 @@ def test_record_of_a_faulty_cell(
     insert(root, source)
     one, notebook = play(root, front_end)
     check(one, notebook, matrix, fault, front_end, expected)
+    happened(fault, Path(one.path))
+
+
+def happened(fault: str, folder: Path) -> None:
+    """A fault that leaves the outcome as it is has to be seen elsewhere, or nothing was tried."""
+    if fault == "the clock set back":
+        notes = [one for one in verify(folder).findings if one.message.startswith("the clock was set back: ")]
+        assert len(notes) == 1, "once, though all that follows is an hour behind as well"
+        assert notes[0].kind == "note"
+    if fault == "stopped for 4 s":
+        spans: dict[int, list[float]] = {}
+        for entry in read(folder):
+            if entry["kind"] == "cell":
+                spans.setdefault(entry["cell"], []).append(entry["up"])
+        assert max(max(ups) - min(ups) for ups in spans.values()) >= 4
+
+
+@pytest.mark.faults
+def test_record_of_cells_in_any_order(root: Path, matrix: list[Row]) -> None:
+    """What only JupyterLab can do: out of order, twice, and a cell that is edited after it ran."""
+    with opened(root, "render") as lab:
+        begin, parameters, read_, documents, finish = lab.code()
+        orders = {
+            "cells out of order": (begin, documents, parameters, documents, read_, documents, finish),
+            "cells twice": (begin, parameters, read_, documents, read_, documents, documents, finish),
+        }
+        for fault, order in orders.items():
+            states = [lab.run(cell) for cell in order]
+            too_early = [cell is documents and n < order.index(read_) for n, cell in enumerate(order)]
+            assert states == ["error" if early else "ok" for early in too_early]
+            check(records(root)[-1], lab.save(root / "out.ipynb"), matrix, fault, "jupyter", "succeeded")
+            ran = [one.source for one in executions_of(read(Path(records(root)[-1].path)))]
+            assert ran == [source_digest("".join(cell["source"])) for cell in order], "each run of a cell, in its order"
+        documents["source"] = "run.documents('as-written')"
+        edited = lab.save(root / "edited.ipynb")
+    (one,) = records(root)[-1:]
+    wrong = notebook_findings(Path(one.path), edited.read_bytes(), read(Path(one.path)))
+    assert [problem.kind for problem in wrong] == ["altered"]
+    assert "its source is not what the kernel ran" in wrong[0].message
+    with pytest.raises(RunbookError, match="it is not what the run's kernel did"):
+        collect(edited, Project(root))
+    matrix.append(("a cell edited after it ran", "jupyter", one.outcome, "told, and not collected"))
 
 
 @pytest.mark.faults

@@ -121,6 +121,37 @@ def test_any_change_of_any_file_is_reported(project: Path, name: str, how: str, 
         assert found.intact == (file.read_bytes() == before), f"{how} of {name}: {found}"
 
 
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(sorted(CHANGES)), st.integers(0, 1 << 24))
+def test_any_change_of_the_ledger_is_reported(project: Path, how: str, n: int) -> None:
+    """To whoever has kept its head; without it the last line has only what the record beside it says, too."""
+    with tempfile.TemporaryDirectory() as folder:
+        lab = Path(shutil.copytree(project / "records" / "lab", Path(folder) / "lab"))
+        file, head = lab / "ledger.jsonl", verify_all(lab).head
+        before = file.read_bytes()
+        file.write_bytes(CHANGES[how](before, n))
+        after = file.read_bytes()
+        found = verify_all(lab, head=head)
+        said = [*found.findings, *(finding for one in found.records for finding in one.findings)]
+        assert bool(said) == (after != before), f"{how} of the ledger: {found}"
+        if after != before and after.endswith(_lines(before)[-1]):
+            assert not verify_all(lab).intact, "what is before the last line is held by it, without any head"
+
+
+def test_of_the_ledgers_last_line_only_the_time_is_free(lab: Path) -> None:
+    file, head = lab / "ledger.jsonl", verify_all(lab).head
+    *lines, last = _lines(file.read_bytes())
+    entry = json.loads(last)
+    assert set(entry) == {"n", "time", "event", "record", "files", "previous"}
+    for name in entry:
+        for value in (7, "x"):
+            file.write_bytes(b"".join([*lines, json.dumps(entry | {name: value}).encode() + b"\n"]))
+            found = verify_all(lab)
+            said = [*found.findings, *(finding for one in found.records for finding in one.findings)]
+            assert bool(said) == (name != "time"), name
+            assert not verify_all(lab, head=head).intact
+
+
 @pytest.mark.parametrize("name", ["journal.jsonl", "files.json", "../ledger.jsonl"])
 def test_any_fact_of_another_kind_is_reported(project: Path, tmp_path: Path, name: str) -> None:
     """An entry that is well-formed JSON, and not what its readers rely on, ends in a finding as well."""

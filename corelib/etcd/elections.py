@@ -12,6 +12,13 @@ from .samples import Reply
 
 T = TypeVar("T")
 
+_SAID = (
+    "leader changed",
+    "no leader",
+    "not leader",
+    "leader failure",
+    "raft proposal dropped",
+)  # etcd's own words for it
 MOST = 6  # times that something is asked again through one member, in all
 
 
@@ -36,16 +43,15 @@ class Across:
     def post(self, path: str, content: dict[str, Any], read: Callable[[Any, Headers], T], until: float) -> Reply[T]:
         """The last reply; etcd's refusals that have nothing to do with an election are the first one."""
         reply = self._port.post(path, content, read, until)
-        while reply.outcome in ("failed", "mute") and self._again and self._elects():
+        while reply.outcome in ("failed", "mute") and self._again and self._swallowed(reply):
             self._again -= 1
             time.sleep(self._pause)
             reply = self._port.post(path, content, read, self._until())
         return reply
 
-    def _elects(self) -> bool:
-        """Whether there is no leader now, or another election was won since that was asked last."""
+    def _swallowed(self, reply: Reply[T]) -> bool:
+        """Whether etcd says so, has no leader now, or has elected one since all was settled."""
+        if any(words in reply.detail for words in _SAID):
+            return True
         now = self._port.post("/v3/maintenance/status", {}, answers.status, self._until()).value
-        if now is None:
-            return False
-        before, self._term = self._term, now.term
-        return not now.leader or now.term > before
+        return now is not None and (not now.leader or now.term > self._term)

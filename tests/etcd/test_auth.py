@@ -107,7 +107,9 @@ def test_who_is_not_let_in_calls_nobody_ill(
         verdict.sentence
     )
     assert remedy in verdict.sentence
-    assert states(verdict, "reads", "canary", "data", "alarms") == {"not checked"}
+    assert states(verdict, "reads", "canary", "data") == {
+        "not checked"
+    }  # who asks for alarms, etcd 3.4 and 3.5 do not ask
     assert states(verdict, "identity", "client port", "peer port", "member list", "leader") == {"passed"}
     assert not verdict.findings.errors
     for secret in (VERIFIER.password, WRONG.password, STRANGER.password):

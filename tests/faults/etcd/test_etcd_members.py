@@ -111,7 +111,9 @@ def test_etcd_replaced_by_a_tls_server(fast: Running, etcd_matrix: EtcdTable, tm
             secure.recv(65536)
 
     with _listening(member, talk):
-        etcd_matrix.fault("a TLS server", fast, STRANGE.format(member), says=["TLS"], margin=LEFT)
+        starts = f"{member.name}: a TLS server answers at {member.address}:2379, where plain http is expected"
+        says = ["name its CA and a certificate in etcd.tls; otherwise take TLS off there"]
+        etcd_matrix.fault("a TLS server", fast, starts, says=says, margin=LEFT)
 
 
 @contextlib.contextmanager

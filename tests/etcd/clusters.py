@@ -254,7 +254,7 @@ class Running:
         """Ask the gateway of a member (the first one), without the code that is tested."""
         url = f"{(through or self.members[0]).client_url}{path}"
         asked = urllib.request.Request(url, json.dumps(content).encode(), {"Authorization": token} if token else {})  # noqa: S310 - loopback
-        with urllib.request.urlopen(asked, timeout=5) as answer:  # noqa: S310 - the same
+        with urllib.request.urlopen(asked, timeout=30) as answer:  # noqa: S310 - the same
             result: dict[str, Any] = json.load(answer)
             return result
 

@@ -19,7 +19,8 @@ from ..etcd.judge import Verdict, judge
 from ..etcd.probe import probe
 from ..fleet import Etcd, Fleet
 from ..project import Project
-from ..record import records
+from ..record import read, records
+from ..record.journal import JournalError
 from ..report import Report
 from ..views import View
 from ..views.verdict import show
@@ -81,9 +82,11 @@ def last_healthy(at: Project, environment: str) -> tuple[str, dict[str, Any]]:
     """The newest run of verify-etcd that ended well and its report; empty if there is none that can be read."""
     for one in reversed(records(at.root, environment)):
         if (one.runbook, one.outcome) == ("verify-etcd", "succeeded"):
-            try:
-                found: dict[str, Any] = json.loads((at.records(environment) / one.id / REPORT).read_text())
-            except (OSError, ValueError):
+            folder = at.records(environment) / one.id
+            try:  # a check that ran twice has kept two reports: the last one is the healthy one
+                names = [entry["name"] for entry in read(folder) if entry["kind"] == "artefact"]
+                found: dict[str, Any] = json.loads((folder / names[-1]).read_text())
+            except (JournalError, IndexError, OSError, ValueError):
                 continue  # pruned, or from before there were reports
             return one.id, found
     return "", {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from .samples import Alarm, Hash, Listed, Metrics, Range, Status, View
@@ -66,17 +67,32 @@ def _downgrade(info: Any) -> str:
     return str(content.get("targetVersion") or "?") if content.get("enabled") is True else ""
 
 
-_METRIC = re.compile(
-    r"^(etcd_disk_wal_fsync_duration_seconds|etcd_disk_backend_commit_duration_seconds|etcd_server_quota_backend_bytes"
-    r"|etcd_network_peer_round_trip_time_seconds|etcd_network_peer_received_bytes_total)(?:_(sum|count))?"
-    r"(?:\{(?:To|From)=\"([0-9a-f]+)\"\})? ([0-9.eE+-]+)$",
-    re.MULTILINE,
+_METRICS = (
+    "etcd_disk_wal_fsync_duration_seconds",
+    "etcd_disk_backend_commit_duration_seconds",
+    "etcd_server_quota_backend_bytes",
+    "etcd_network_peer_round_trip_time_seconds",
+    "etcd_network_peer_received_bytes_total",
 )
+METRICS_END = b"\ngo_"  # etcd's own come before, in the order of their names: three quarters are about its Go and gRPC
+_METRIC = re.compile(r"([a-z_]+?)(?:_(sum|count))?(?:\{(?:To|From)=\"([0-9a-f]+)\"\})? ([0-9.eE+-]+)")
+
+
+def _figures(text: str) -> Iterator[tuple[str, str, str, float]]:
+    """(metric, sum or count, peer's id, value) of ours among the thousands of lines: a family's are in a row."""
+    text = f"\n{text}\n"
+    for name in _METRICS:
+        at = text.find(f"\n{name}")
+        while at >= 0 and text.startswith(name, at + 1):
+            end = text.index("\n", at + 1)
+            if found := _METRIC.fullmatch(text, at + 1, end):
+                yield found[1], found[2] or "", found[3] or "", float(found[4])
+            at = end
 
 
 def metrics(text: str, _: Headers) -> Metrics:
     """`/metrics`, Prometheus' text format; what a version does not have is absent."""
-    found = {(name, part, to): float(value) for name, part, to, value in _METRIC.findall(text)}
+    found = {(name, part, peer): value for name, part, peer, value in _figures(text)}
     if not found:
         raise ValueError("no metrics of etcd in it")
 
@@ -131,6 +147,15 @@ def alarms(body: Any, _: Headers) -> tuple[Alarm, ...]:
         raise ValueError("not a list of alarms")
     entries = map(_object, _list(content.get("alarms")))
     return tuple(Alarm(_number(entry, "memberID"), str(entry.get("alarm", "?"))) for entry in entries)
+
+
+_NAMED = re.compile(r"memberID:(\d+) alarm:(\w+)")
+
+
+def named(errors: Iterable[str]) -> tuple[Alarm, ...]:
+    """The alarms among a status's errors, each written as protobuf's text: `memberID:7 alarm:NOSPACE`."""
+    found = (_NAMED.search(text) or re.search(r"()alarm:(\w+)", text) for text in errors)
+    return tuple(Alarm(int(one[1] or 0), one[2]) for one in found if one)
 
 
 def hash_kv(at: int, body: Any, _: Headers) -> Hash:

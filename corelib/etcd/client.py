@@ -8,18 +8,16 @@ address is connected to but the given one.
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
-from . import answers, tls, understood
-from .answers import Headers
+from . import answers, http1, tls, understood
 from .metered import LIMIT, Metered, MeteredTls, TooMuchError
 from .samples import Reply
 from .tls import Trust
@@ -28,7 +26,16 @@ from .way import NotReached, Way, direct, left
 
 T = TypeVar("T")
 
-_ALERT = "\x15\x03"  # how a TLS record begins that refuses what is no TLS (RFC 8446, section 5.1)
+_ALERT = b"\x15\x03"  # how a TLS record begins that refuses what is no TLS (RFC 8446, section 5.1)
+
+
+class _Question(NamedTuple):
+    """One request; its answer need not be read beyond `enough`."""
+
+    method: str
+    path: str
+    content: bytes | None = None
+    enough: bytes = b""
 
 
 class Connection:
@@ -39,7 +46,7 @@ class Connection:
     """
 
     def __init__(self, address: str, port: int, way: Way | None = None, trust: Trust | None = None) -> None:
-        self._http = http.client.HTTPConnection(address, port)
+        self._address, self._port = address, port
         self._way = way or direct(address)
         self._socket: Metered | MeteredTls | None = None
         self._trust = trust
@@ -53,59 +60,63 @@ class Connection:
 
     def post(self, path: str, content: dict[str, Any], read: Read[T], until: float) -> Reply[T]:
         """Ask etcd's JSON gateway."""
-        return self._ask("POST", path, json.dumps(content).encode(), partial(understood.json_, read), until)
+        return self._ask(_Question("POST", path, json.dumps(content).encode()), partial(understood.json_, read), until)
 
     def get(self, path: str, read: Read[T], until: float, content: dict[str, Any] | None = None) -> Reply[T]:
         """Ask with GET; the peer port wants some questions in the body of a GET."""
         body = json.dumps(content).encode() if content else None
-        return self._ask("GET", path, body, partial(understood.json_, read), until)
+        return self._ask(_Question("GET", path, body), partial(understood.json_, read), until)
 
-    def text(self, path: str, read: Read[T], until: float) -> Reply[T]:
-        """Ask with GET for what is no JSON."""
-        return self._ask("GET", path, None, partial(understood.text, read), until)
+    def text(self, path: str, read: Read[T], until: float, enough: bytes = b"") -> Reply[T]:
+        """Ask with GET for what is no JSON; what comes after `enough` may be left unread."""
+        return self._ask(_Question("GET", path, enough=enough), partial(understood.text, read), until)
 
     def version(self, until: float) -> Reply[str]:
         """Ask for the version, which every etcd tells to everybody."""
-        return self._ask("GET", "/version", None, partial(understood.either, answers.version), until)
+        return self._ask(_Question("GET", "/version"), partial(understood.either, answers.version), until)
 
     def form(self, method: str, path: str, fields: Mapping[str, str], read: Read[T], until: float) -> Reply[T]:
         """Ask etcd's v2 interface, which takes forms and answers in JSON."""
         body = urlencode(fields).encode() if fields else None
-        return self._ask(method, path, body, partial(understood.json_, read), until)
+        return self._ask(_Question(method, path, body), partial(understood.json_, read), until)
 
     def close(self) -> None:
         """Forget the connection; the next call makes a new one."""
-        self._http.close()
+        if self._socket is not None:
+            self._socket.close()
         self._socket = None
 
-    def _ask(self, method: str, path: str, content: bytes | None, read: Understood[T], until: float) -> Reply[T]:
+    def _ask(self, question: _Question, read: Understood[T], until: float) -> Reply[T]:
         begun = time.monotonic()
         if until <= begun:
             return Reply("not asked", detail="the time was up")
-        reused = self._http.sock is not None
-        reply = self._try(method, path, content, read, until)
+        reused = self._socket is not None
+        reply = self._try(question, read, until)
         if reused and reply.outcome == "broken":  # a member that was restarted has closed the old connection
-            reply = self._try(method, path, content, read, until)
+            reply = self._try(question, read, until)
         detail = reply.detail
         for word in self._hidden:
             detail = detail.replace(word, "[hidden]")
         return replace(reply, detail=detail, seconds=time.monotonic() - begun)
 
-    def _try(self, method: str, path: str, content: bytes | None, read: Understood[T], until: float) -> Reply[T]:
-        fresh = self._http.sock is None
+    def _try(self, question: _Question, read: Understood[T], until: float) -> Reply[T]:
+        fresh = self._socket is None
         try:
             if fresh and (failed := self._connect(until)):
                 return failed
-            status, kind, headers, body = self._exchange(method, path, content, until)
-        except (OSError, http.client.HTTPException, ValueError, TooMuchError) as error:
+            found = self._exchange(question, until)
+        except (OSError, http1.NotHttpError, TooMuchError) as error:
             reply: Reply[T] = self._interrupted(error, until, fresh=fresh)
             self.close()
             return reply
         certificate = tls.shown(self._socket) if isinstance(self._socket, MeteredTls) else None
-        if status >= 300:
-            return replace(understood.refusal(status, headers, body), certificate=certificate)
-        ahead = understood.ahead(headers.get("date", ""))
-        return replace(read(kind, headers, body), ahead=ahead, certificate=certificate)
+        if not found.open:
+            self.close()
+        if found.status >= 300:
+            return replace(understood.refusal(found.status, found.fields, found.body), certificate=certificate)
+        ahead = understood.ahead(found.fields.get("date", ""))
+        reply = read(found.fields.get("content-type", ""), found.fields, found.body)
+        return replace(reply, ahead=ahead, certificate=certificate)
 
     def _connect(self, until: float) -> Reply[Any] | None:
         try:
@@ -115,10 +126,10 @@ class Connection:
         except OSError as error:
             refused = isinstance(error, ConnectionRefusedError)
             return Reply("refused" if refused else "unreachable", detail=_words(error))
-        self._http.sock = self._socket = plain
+        self._socket = plain
         if self._trust is not None:
             try:
-                self._http.sock = self._socket = tls.secure(self._trust.strict, plain, self._http.host)
+                self._socket = tls.secure(self._trust.strict, plain, self._address)
             except OSError as error:
                 self.close()
                 return self._without_tls(self._trust, error, until)
@@ -126,26 +137,21 @@ class Connection:
 
     def _open(self, until: float) -> Metered:
         """A plain connection to the port."""
-        sock = Metered(fileno=self._way(self._http.port, until).detach())
+        sock = Metered(fileno=self._way(self._port, until).detach())
         sock.settimeout(max(0.001, until - time.monotonic()))  # what comes next ends at once if the time is up
         return sock
 
-    def _exchange(self, method: str, path: str, content: bytes | None, until: float) -> tuple[int, str, Headers, bytes]:
+    def _exchange(self, question: _Question, until: float) -> http1.Answer:
         assert self._socket is not None  # noqa: S101 - for the type checker: _connect has just set it
-        self._socket.until, self._socket.received = until, 0
-        self._socket.settimeout(left(until))
-        form = path.startswith("/v2/")  # the one interface that takes no JSON
+        sock, buffer = self._socket, bytearray(1 << 16)
+        sock.until, sock.received = until, 0
+        sock.settimeout(left(until))
+        form = question.path.startswith("/v2/")  # the one interface that takes no JSON
         kind = "application/x-www-form-urlencoded" if form else "application/json"
-        self._http.request(method, path, content, {"Content-Type": kind, **self._authorization})
-        response = self._http.getresponse()
-        pieces = []
-        # In pieces: one read of a promised length would reserve all of it at once.
-        while piece := response.read(1 << 16):
-            pieces.append(piece)
-        if response.length:
-            raise ConnectionResetError("closed before the end of the answer")
-        headers = {name.lower(): value for name, value in response.getheaders()}
-        return response.status, headers.get("content-type", ""), headers, b"".join(pieces)
+        fields = {"Content-Type": kind, **self._authorization}
+        host = f"{self._address}:{self._port}"
+        sock.sendall(http1.request(question.method, host, question.path, question.content, fields))
+        return http1.answer(lambda: bytes(memoryview(buffer)[: sock.recv_into(buffer)]), question.enough)
 
     def _interrupted(self, error: Exception, until: float, *, fresh: bool) -> Reply[Any]:
         """What an exchange means that did not come to its end."""
@@ -176,7 +182,7 @@ class Connection:
 
     def _is_tls(self, error: Exception, until: float) -> bool:
         """Whether what does not answer plain HTTP is a TLS server: one closes without a word, another alerts."""
-        if isinstance(error, http.client.BadStatusLine) and str(error.args[0]).startswith(_ALERT):
+        if isinstance(error, http1.NotHttpError) and error.began.startswith(_ALERT):
             return True
         begun = self._socket is not None and self._socket.received > 0
         if begun or not isinstance(error, OSError):
@@ -190,8 +196,8 @@ class Connection:
         if isinstance(error, ssl.SSLCertVerificationError):
             found: Any = {}
             with contextlib.suppress(OSError):
-                found = tls.look(trust.lenient, self._open(until), self._http.host)
-            return tls.unacceptable(error, self._http.host, found)
+                found = tls.look(trust.lenient, self._open(until), self._address)
+            return tls.unacceptable(error, self._address, found)
         if reply := tls.refused(error, trust.presents):
             return reply
         if isinstance(error, TimeoutError):
@@ -205,7 +211,7 @@ class Connection:
     def _is_plain(self, until: float) -> bool:
         """Whether what does not speak TLS is an HTTP server."""
         with contextlib.suppress(OSError), self._open(until) as sock:
-            sock.sendall(f"GET /version HTTP/1.1\r\nHost: {self._http.host}\r\nConnection: close\r\n\r\n".encode())
+            sock.sendall(f"GET /version HTTP/1.1\r\nHost: {self._address}\r\nConnection: close\r\n\r\n".encode())
             return sock.recv(16).startswith(b"HTTP/")
         return False
 

@@ -15,8 +15,8 @@ from typing import Self
 from ..fleet import Member
 from ..ssh import Address, HostKeyMismatch, NotLetIn, Shell, SshError, host_key, private_key
 from . import host
+from .asking import AskHost
 from .intended import OnHost
-from .probe import AskHost
 from .samples import HostFacts, Reply
 from .way import Way, closed, through
 

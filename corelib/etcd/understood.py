@@ -6,7 +6,7 @@ import json
 import re
 import time
 from collections.abc import Callable
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from .answers import Headers
@@ -16,6 +16,8 @@ T = TypeVar("T")
 Read = Callable[[Any, Headers], T]
 Understood = Callable[[str, Headers, bytes], Reply[T]]
 
+_DATE = re.compile(r"[A-Z][a-z]{2}, (\d\d) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT")
+_MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
 _ETCD_ERRORS = ("message", "error")  # grpc-gateway's JSON since 3.6 and that of etcd 2.x, and before 3.6
 
 
@@ -64,10 +66,15 @@ def refusal(status: int, headers: Headers, body: bytes) -> Reply[Any]:
 
 def ahead(date: str) -> float | None:
     """How far its clock is ahead of ours; a header says whole seconds, rounded down (RFC 9110, section 5.6.7)."""
-    try:
-        return parsedate_to_datetime(date).timestamp() + 0.5 - time.time()
-    except (TypeError, ValueError):
+    if not (found := _DATE.fullmatch(date)):
         return None
+    day, month, *rest = found.groups()
+    year, hour, minute, second = map(int, rest)
+    try:
+        there = datetime(year, _MONTHS.index(month) // 3 + 1, int(day), hour, minute, min(second, 59), tzinfo=UTC)
+    except ValueError:
+        return None
+    return there.timestamp() + 0.5 - time.time()
 
 
 def short(words: str) -> str:

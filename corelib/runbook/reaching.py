@@ -14,8 +14,8 @@ from . import pins
 from .inventory import Inventory
 
 if TYPE_CHECKING:
+    from ..etcd.asking import AskHost
     from ..etcd.intended import Intended
-    from ..etcd.probe import AskHost
     from ..etcd.reach import Login
     from ..etcd.way import Way
 

@@ -6,10 +6,13 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .. import lab
 from ..errors import BadInput
 from ..fleet import Fleet
+
+if TYPE_CHECKING:
+    from .. import lab
 
 ARM = "https://management.azure.com"
 ROBOT = "https://robot-ws.your-server.de"  # Hetzner's reference of the Robot webservice
@@ -45,6 +48,8 @@ class Targets:
             return None
         if self._lease is None:
             assert self.fleet.lab is not None  # noqa: S101 - checked with the parameters
+            from .. import lab  # noqa: PLC0415 - slow to load, with its SSH; a real target needs nothing of it
+
             self._lease = lab.ensure(self.root, self.fleet.lab.network)
         return self._lease.endpoints
 

@@ -60,7 +60,7 @@ def ask(patience: float = 0.4) -> Reply[str]:
         (fakes.sink, "mute", ""),
         (fakes.trickle, "not etcd", "does not end"),
         (fakes.flood, "not etcd", "longer than 1 MiB"),
-        (fakes.header_flood, "not etcd", "longer than 1 MiB"),
+        (fakes.header_flood, "not etcd", "interim answers, and no other"),
     ],
 )
 def test_every_answer_has_its_outcome(talk: fakes.Talk, outcome: str, detail: str) -> None:

@@ -13,8 +13,9 @@ import pytest
 
 from corelib.etcd import answers
 from corelib.etcd.judge import judge
-from corelib.etcd.probe import MOST_LOOKS, MOST_REQUESTS, PAUSE_S
+from corelib.etcd.probe import MOST_REQUESTS
 from corelib.etcd.samples import Samples
+from corelib.etcd.settling import MOST_LOOKS, PAUSE_S
 from corelib.fleet import Member
 
 from . import fakes

@@ -13,7 +13,8 @@ import pytest
 from corelib.etcd.canary import RESERVED, Canaries, base64_of
 from corelib.etcd.client import Connection
 from corelib.etcd.judge import Verdict, judge
-from corelib.etcd.probe import AFTER_SETTLING, ELECTIONS
+from corelib.etcd.probe import AFTER_SETTLING
+from corelib.etcd.settling import ELECTIONS
 from corelib.fleet import Member
 
 from . import fakes

@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from ..errors import BadInput, RunbookError
 from . import marks, places
-from .host import find_etcd
+from .binary import find_etcd
 from .site import ARM_PORT, CONTROL, MARK
 
 IDLE = 60.0  # seconds that a lab outlives its last user

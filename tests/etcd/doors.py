@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import threading
+import time
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -118,6 +119,13 @@ class Doors:
     def visitors(self, member: Member) -> int:
         """How many connections a host has now."""
         return len(self._open[member.name]._connections)
+
+    def left(self, member: Member) -> None:
+        """Wait until nobody is connected any more: a server hears of a connection's end a moment after it."""
+        until = time.monotonic() + 5
+        while self.visitors(member):
+            assert time.monotonic() < until, "somebody stays who was sent away"
+            time.sleep(0.01)
 
     @contextmanager
     def hosts(self, logins: dict[str, Login] | None = None, timeout: float = 3.0) -> Iterator[Hosts]:

@@ -74,7 +74,7 @@ def _outside(content: bytes, text: str) -> Iterable[Trap]:
     if "\r\n" in text:
         message = "its lines end in CR LF, which get into the files that it writes"
         yield Trap("crlf", "warning", 1, message, "save it with LF")
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.splitlines() if "$p" in text else (), 1):
         if match := _SUBSTITUTED.search(line):
             message = f"{match[0]} is replaced before anything is read: by nothing, where the platform does not know it"
             yield Trap("substituted", "info", number, message, "write the address itself where it is known")

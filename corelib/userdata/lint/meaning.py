@@ -121,7 +121,10 @@ def _files(files: Iterable[Mapping]) -> Iterator[Trap]:
 
 def _undecodable(file: Mapping) -> str:
     """What is wrong with a content that has an encoding; empty if nothing is."""
-    encoding, content = text_of(file, "encoding"), text_of(file, "content")
+    encoding = text_of(file, "encoding")
+    if not encoding:
+        return ""
+    content = text_of(file, "content")
     try:
         plain = base64.b64decode("".join(content.split()), validate=True) if "64" in encoding else content.encode()
         if encoding.startswith("gz"):

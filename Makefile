@@ -10,6 +10,7 @@ setup: $(READY)
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lab,dev]'
+	@$(BIN)/python -m compileall -q corelib
 	@touch $@
 
 demo: $(READY)
@@ -20,7 +21,7 @@ test: $(READY) check
 	$(BIN)/python -m pytest -p tests.conftest --nbval-lax --nbval-cell-timeout=120 -v runbooks
 
 faults: $(READY)
-	$(BIN)/pytest -m faults --durations=10 $(if $(ONLY),-k $(ONLY))
+	$(BIN)/pytest -m faults --durations=10 $(if $(ONLY),-k "$(ONLY)")
 
 # JupyterLab asks elsewhere for news and newer versions of itself; nothing of a lab leaves this machine.
 SILENT := --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
@@ -39,7 +40,9 @@ check: $(READY)
 	$(BIN)/pytest tests/contract
 
 docs: $(READY)
-	$(BIN)/python docs/examples.py
+	$(BIN)/python docs/verifications.py
+	$(BIN)/python docs/deployments.py
+	$(BIN)/python docs/installs.py
 
 bench: $(READY)
 	$(BIN)/python -m bench $(ONLY)

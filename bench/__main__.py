@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-NAMES = ("runbook", "record", "render", "verify")
+NAMES = ("runbook", "record", "render", "verify", "deploy", "install")
 
 chosen = sys.argv[1:] or NAMES
 for name in chosen:

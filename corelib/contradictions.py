@@ -10,7 +10,8 @@ from ipaddress import IPv4Address, IPv4Network
 from itertools import combinations
 from typing import Any
 
-from .fleet import CLIENT_PORT, LEGACY_CLIENT_PORT, LEGACY_PEER_PORT, PEER_PORT, Fleet, quorum
+from .fleet import Fleet
+from .member import CLIENT_PORT, LEGACY_CLIENT_PORT, LEGACY_PEER_PORT, PEER_PORT, quorum
 from .report import Finding
 
 Location = tuple[str | int, ...]
@@ -25,6 +26,7 @@ def contradictions(fleet: Fleet, where: Where) -> list[Finding]:
     rules = (
         _unique,
         _needed,
+        _given_groups,
         _overlay,
         _bootstrap,
         _membership,
@@ -101,6 +103,16 @@ def _needed(fleet: Fleet, where: Where) -> Iterator[Finding]:
         yield Finding("error", where(("fleet", "dedicated")), "dedicated hosts need fleet.hetzner (user, password, …)")
     if fleet.target == "lab" and fleet.lab is None:
         yield Finding("error", where(("fleet", "target")), "target lab needs fleet.lab (network: 127.x.y.0/24)")
+
+
+def _given_groups(fleet: Fleet, where: Where) -> Iterator[Finding]:
+    """A group that is given is nobody's own."""
+    own = {cluster.name for cluster in fleet.clusters if cluster.resource_group is None}
+    for n, cluster in enumerate(fleet.clusters):
+        if cluster.resource_group and cluster.resource_group.lower() in own:
+            message = f"{cluster.resource_group} is the resource group that {cluster.resource_group.lower()} makes"
+            remedy = "give both the same one, or leave it out"
+            yield Finding("error", where(("fleet", "clusters", n, "resource_group")), message, remedy)
 
 
 def _overlay_places(fleet: Fleet) -> list[tuple[IPv4Address, Location]]:
@@ -222,7 +234,7 @@ def _membership(fleet: Fleet, where: Where) -> Iterator[Finding]:
 def _choices(fleet: Fleet, where: Where) -> Iterator[Finding]:
     """What etcd2 does not know; a port that is taken."""
     etcd = fleet.etcd
-    for key in ("auto_compaction", "quota_mb", "metrics_port"):
+    for key in ("version", "auto_compaction", "quota_mb", "metrics_port"):
         if getattr(etcd, key) is not None and fleet.release.distribution == "coreos":
             yield Finding("error", where(("fleet", "etcd", key)), f"{key} is etcd 3's; coreos runs etcd2", "remove it")
     if etcd.metrics_port in (CLIENT_PORT, PEER_PORT, LEGACY_CLIENT_PORT, LEGACY_PEER_PORT):

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import base64
 import re
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from .member import Member
+
 Target = Literal["lab", "real"]
 Access = Literal["direct", "ssh"]
-
-CLIENT_PORT, PEER_PORT = 2379, 2380  # etcd's registered ports (IANA)
-LEGACY_CLIENT_PORT, LEGACY_PEER_PORT = 4001, 7001  # what etcd used before 2.0, kept by the reference deployment
 
 
 def _host_name(text: str) -> str:
@@ -60,15 +60,31 @@ def _reference(text: str) -> str:
     return text
 
 
+_DISK = (
+    r"wwn-0x[0-9a-f]{16}([0-9a-f]{16})?|nvme-eui\.[0-9a-f]{16}([0-9a-f]{16})?|nvme-nvme\.[0-9a-f]+(-[0-9a-f]+)*"
+    r"|nvme-[A-Za-z0-9][A-Za-z0-9._-]*_[A-Za-z0-9-]+"
+)
+
+
 def _wwn(text: str) -> str:
-    if not re.fullmatch(r"wwn-0x[0-9a-f]{16}([0-9a-f]{16})?", text):
-        raise ValueError("a disk is named by its WWN, 'wwn-0x' and 16 (or 32) hex digits, as in /dev/disk/by-id")
+    if not re.fullmatch(_DISK, text) or re.search(r"-part[0-9]+$", text):
+        raise ValueError(
+            "a disk is named by its WWN, 'wwn-0x' and 16 (or 32) hex digits, or 'nvme-eui.…' or 'nvme-MODEL_SERIAL', "
+            "as in /dev/disk/by-id"
+        )
     return text
 
 
 def _resource_name(text: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,40}[a-z0-9]", text):
         raise ValueError("a name is 2 to 42 lower-case letters, digits and hyphens, beginning with a letter")
+    return text
+
+
+def _group_name(text: str) -> str:
+    # Azure: naming rules for resource groups, of which only what can be typed without quotes is taken
+    if not re.fullmatch(r"[A-Za-z0-9_-]([A-Za-z0-9._-]{0,88}[A-Za-z0-9_-])?", text):
+        raise ValueError("a resource group's name is 1 to 90 letters, digits, ._- and does not end with a dot")
     return text
 
 
@@ -106,31 +122,18 @@ UnitName = Annotated[str, AfterValidator(_unit_name)]
 Wwn = Annotated[str, AfterValidator(_wwn)]
 Guid = Annotated[str, AfterValidator(_guid)]
 ResourceName = Annotated[str, AfterValidator(_resource_name)]
+GroupName = Annotated[str, AfterValidator(_group_name)]
 Text = Annotated[str, Field(min_length=1)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+MOST_NUMBER = 4000  # of a host in its cluster: its port at the reserved address stays below those of the overlay
 
 
 class Value(BaseModel):
     """A frozen value: unknown keys are errors, and nothing is converted silently."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Member(NamedTuple):
-    """One etcd member: the host's name and its address on the overlay; `https` where the cluster speaks TLS."""
-
-    name: str
-    address: IPv4Address
-    scheme: Literal["http", "https"] = "http"
-
-    @property
-    def peer_url(self) -> str:
-        """What the other members call it."""
-        return f"{self.scheme}://{self.address}:{PEER_PORT}"
-
-    @property
-    def client_url(self) -> str:
-        """What clients call it."""
-        return f"{self.scheme}://{self.address}:{CLIENT_PORT}"
 
 
 class Release(Value):
@@ -160,7 +163,7 @@ class Install(Value):
 
     version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
     url: Annotated[str, Field(pattern=r"^https://[A-Za-z0-9./_~:@+=-]+$")]
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    sha256: Sha256
 
 
 class Overlay(Value):
@@ -205,6 +208,7 @@ class Etcd(Value):
 
     `auto_compaction` is how much history it keeps (`1h`), `quota_mb` how large its data may grow in MiB (etcd's own
     limit is 2 GiB), `metrics_port` a listener for metrics and health alone. Each is etcd's own default if absent.
+    `version` is of etcd's image that members run; absent: the release's own.
     With `tls` all members speak TLS, from the bootstrap on (their ids derive from their URLs), and want certificates of
     their clients; `login` is who asks, where etcd wants one.
     """
@@ -215,6 +219,7 @@ class Etcd(Value):
     election_ms: Annotated[int, Field(ge=50, le=50_000)]
     legacy_ports: bool
     loopback_listener: bool
+    version: Annotated[str, Field(pattern=r"^3\.\d+\.\d+$")] | None = None
     auto_compaction: Annotated[str, Field(pattern=r"^[1-9][0-9]*(h|m)$")] | None = None
     quota_mb: Annotated[int, Field(ge=64, le=8192)] | None = None  # etcd warns above 8 GiB
     metrics_port: Annotated[int, Field(ge=1024, le=65_535)] | None = None
@@ -295,9 +300,15 @@ class Counted(Value):
 
 
 class Cluster(Value):
-    """Azure hosts deployed together: a resource group, network, reserved address and storage of their own."""
+    """Azure hosts deployed together: a resource group, network, reserved address and storage of their own.
+
+    `resource_group` names one that exists and is not ours: it is never created, changed, tagged or destroyed.
+    `public_address`: one for the cluster, with a port for each host's SSH, or one for each host.
+    """
 
     name: ResourceName
+    resource_group: GroupName | None = None
+    public_address: Literal["cluster", "host"] = "cluster"
     location: Annotated[str, Field(pattern=r"^[a-z0-9]+$")]
     size: Text
     network: IPv4Network
@@ -307,18 +318,63 @@ class Cluster(Value):
     zones: tuple[Annotated[str, Field(pattern=r"^[123]$")], ...] = ()
     hosts: Annotated[tuple[Host, ...], Field(min_length=1)]
 
+    @property
+    def group(self) -> str:
+        """The resource group that everything of it is in."""
+        return self.resource_group or self.name
+
+    def reserved(self, host: str) -> str:
+        """Under which name the reserved address that leads to a host is known: the cluster's, or CLUSTER/HOST."""
+        return f"{self.name}/{host}" if self.public_address == "host" else self.name
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """Each host's own number, from 1 on: the one that its name ends with, else the lowest that is free.
+
+        Ports and zones go by it, and so stay with a host when others come and go.
+        """
+        return dict(_numbers(tuple(host.name for host in self.hosts)))
+
+
+@lru_cache(maxsize=64)
+def _numbers(names: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
+    found: dict[str, int] = {}
+    taken: set[int] = set()
+    for name in names:
+        digits = re.search(r"\d{1,4}$", name)
+        number = int(digits[0]) if digits else 0
+        if 0 < number <= MOST_NUMBER and number not in taken:
+            found[name] = number
+            taken.add(number)
+    free = (number for number in range(1, MOST_NUMBER) if number not in taken)
+    return tuple((name, found.get(name) or next(free)) for name in names)
+
+
+class Image(Value):
+    """An image that is at hand. The install script checks no signature of such a one: its SHA-256 stands in for it."""
+
+    file: Text
+    sha256: Sha256
+
 
 class Hetzner(Value):
-    """Robot's login and the operator's SSH key, by reference; the distribution's install script, as a path."""
+    """Robot's login and the operator's SSH key, by reference; the distribution's install script, as a path, pinned.
+
+    The script fetches the image of `fleet.release` and checks its signature: from the distribution's own server, or
+    from a `mirror`. Or it writes a local `image`.
+    """
 
     user: Reference
     password: Reference
     login_key: Reference
     installer: Text
+    installer_sha256: Sha256
+    mirror: Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9./_~:@+=-]+$")] | None = None
+    image: Image | None = None
 
 
 class Dedicated(Value):
-    """A dedicated server at Hetzner, named by number, address, and the WWN of the one disk that may be wiped."""
+    """A dedicated server at Hetzner, by number, address, and the one disk that may be wiped, as in /dev/disk/by-id."""
 
     name: HostName
     server: Annotated[int, Field(ge=1)]
@@ -374,14 +430,14 @@ class Fleet(Value):
         """All Azure hosts, cluster by cluster."""
         return tuple(host for cluster in self.clusters for host in cluster.hosts)
 
+    @property
+    def etcd_version(self) -> str:
+        """The version that a new member brings, as far as the parameters say: coreos has etcd 2, flatcar a 3."""
+        return self.etcd.version or ("2" if self.release.distribution == "coreos" else "3")
+
     def cluster_of(self, name: str) -> Cluster:
         """The cluster that a host belongs to; KeyError if it belongs to none."""
         for cluster in self.clusters:
             if any(host.name == name for host in cluster.hosts):
                 return cluster
         raise KeyError(name)
-
-
-def quorum(members: int) -> int:
-    """How many of `members` voters must agree (etcd FAQ: (n/2)+1)."""
-    return members // 2 + 1

@@ -50,6 +50,7 @@ class Step:
     changes: tuple[Change, ...] = ()
     desired: Mapping[str, Any] = field(default_factory=dict)
     told: bool = False  # to be shown although it is kept
+    under_way: bool = False  # an earlier run has begun it, and it was not at its end when it was observed
 
     @property
     def digest(self) -> str:
@@ -66,6 +67,8 @@ class Plan:
     target: Mapping[str, str]
     code: str
     steps: tuple[Step, ...]
+    checked: str = ""  # what was looked at beforehand and is well, in a sentence
+    warnings: tuple[str, ...] = ()  # what is to be known, and forbids nothing; outside the digest, as is `checked`
 
     @property
     def pending(self) -> tuple[Step, ...]:
@@ -91,8 +94,8 @@ class Plan:
 
     @property
     def consents(self) -> tuple[str, ...]:
-        """The texts that must be consented to, each naming what it destroys."""
-        return tuple(s.consent for s in self.pending if s.consent)
+        """The texts that must be consented to, each once, each naming what it destroys."""
+        return tuple(dict.fromkeys(s.consent for s in self.pending if s.consent))
 
 
 def examples(marked: Iterable[tuple[str, str]], *, apart_from: tuple[str, ...] = ()) -> tuple[Step, ...]:

@@ -7,14 +7,13 @@ from the root (papermill) and from `runbooks/` (JupyterLab, nbval) alike.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from .errors import BadInput
 
 
-@dataclass(frozen=True, slots=True)
-class Project:
+class Project(NamedTuple):
     """Paths below one root; making folders is left to those who write."""
 
     root: Path
@@ -39,6 +38,14 @@ class Project:
         """Addresses, ids and host keys of what was deployed."""
         return self.state(environment) / "inventory.json"
 
+    def kept(self, environment: str) -> Path:
+        """What was understood of the parameters, to be made again at any time."""
+        return self.root / ".cache" / "verify" / f"{environment}.json"
+
+    def is_there(self) -> bool:
+        """Whether it is a project, and not just the folder that somebody works in."""
+        return (self.root / "parameters").is_dir() and (self.root / "runbooks").is_dir()
+
 
 def find(start: Path | None = None) -> Project:
     """The project around `start` (default: the working directory). Raises BadInput if there is none."""
@@ -47,8 +54,8 @@ def find(start: Path | None = None) -> Project:
         return Project(Path(named).resolve())
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents):
-        if (folder / "parameters").is_dir() and (folder / "runbooks").is_dir():
-            return Project(folder)
+        if (found := Project(folder)).is_there():
+            return found
     raise BadInput(
         "looking for the project",
         f"no folder with runbooks/ and parameters/ at or above {here}",

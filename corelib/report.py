@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable
+from typing import Literal, NamedTuple, Self
 
 Severity = Literal["error", "warning", "info"]
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One thing found: how bad, where (`file:line`, host or resource), what, and what to do about it."""
 
     severity: Severity
@@ -23,35 +21,25 @@ class Finding:
         return f"{text} ({self.remedy})" if self.remedy else text
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(tuple[Finding, ...]):
     """Findings in the order in which they were found."""
 
-    findings: tuple[Finding, ...] = ()
+    __slots__ = ()
 
     @classmethod
-    def of(cls, findings: Iterable[Finding]) -> Report:
+    def of(cls, findings: Iterable[Finding]) -> Self:
         """Collect findings."""
-        return cls(tuple(findings))
+        return cls(findings)
 
     @property
     def errors(self) -> tuple[Finding, ...]:
         """The findings that forbid going on."""
-        return tuple(f for f in self.findings if f.severity == "error")
+        return tuple(f for f in self if f.severity == "error")
 
     @property
     def ok(self) -> bool:
         """True if no finding is an error."""
         return not self.errors
 
-    def __iter__(self) -> Iterator[Finding]:
-        return iter(self.findings)
-
-    def __len__(self) -> int:
-        return len(self.findings)
-
-    def __add__(self, other: Report) -> Report:
-        return Report(self.findings + other.findings)
-
     def __str__(self) -> str:
-        return "\n".join(str(f) for f in self.findings)
+        return "\n".join(str(f) for f in self)

@@ -9,26 +9,38 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..plan import Change
-from .resource import SPECIFICATION, Kind, Resource
+from ..plan import Change, Step
+from .resource import SPECIFICATION, USER_DATA, Resource
+
+_WAYS_IN = ("publicIPAddress", "loadBalancerBackendAddressPools", "loadBalancerInboundNatRules")  # of an interface
 
 
 def compared(resource: Resource, body: Mapping[str, Any]) -> tuple[Change, ...]:
     """Every difference of a resource that exists, by the path of its property."""
-    return (*differences(_comparable(resource), body), *_uninvited(resource.kind, body.get("properties", {})))
+    return (*differences(_comparable(resource), body), *_uninvited(resource, body.get("properties", {})))
 
 
-def kept_tags(resource: Resource, body: Mapping[str, Any]) -> dict[str, str]:
-    """The tags of a change: ours, and those that others gave it, which a PUT without them would take away."""
-    return {**(body.get("tags") or {}), **resource.body["tags"]}
+def kept_tags(step: Step, resource: Resource, body: Mapping[str, Any]) -> dict[str, str]:
+    """The tags of a change: ours, and those that others gave it, which a PUT without them would take away.
+
+    A machine whose user-data is stale and stays keeps the tag that says what it was given.
+    """
+    there = body.get("tags") or {}
+    stale = {USER_DATA: there[USER_DATA]} if step.told and USER_DATA in there else {}
+    return {**there, **resource.body["tags"], **stale}
 
 
-def _uninvited(kind: Kind, properties: Mapping[str, Any]) -> Iterator[Change]:
-    """What we never name and want absent: ways in that somebody opened by hand, and a machine that was switched off."""
+def _uninvited(resource: Resource, properties: Mapping[str, Any]) -> Iterator[Change]:
+    """What we do not name and want absent: ways in that somebody opened by hand, or that we no longer want."""
+    kind = resource.kind
     if kind == "interface":
+        (wanted,) = resource.body["properties"]["ipConfigurations"]
         for one in properties.get("ipConfigurations", ()):
-            if address := (one.get("properties", {}).get("publicIPAddress") or {}).get("id"):
-                yield Change(f"properties.ipConfigurations[{one['name']}].properties.publicIPAddress", address, None)
+            for name in _WAYS_IN if one["name"] == wanted["name"] else ():
+                found = one.get("properties", {}).get(name)
+                if found and name not in wanted["properties"]:
+                    old = found["id"] if isinstance(found, Mapping) else [each["id"] for each in found]
+                    yield Change(f"properties.ipConfigurations[{one['name']}].properties.{name}", old, None)
     if kind == "load-balancer":
         for name in ("loadBalancingRules", "inboundNatPools"):
             for one in properties.get(name) or ():

@@ -1,8 +1,9 @@
 """Fleet → the Azure resources that shall exist, as the bodies of their PUTs. Pure.
 
-Per cluster: a resource group; a security group, a network with a subnet; a reserved address; a Standard load balancer
-that gives each host an SSH port on that address (the heir of the 2015 cloud service's endpoints) and the hosts their
-explicit way out; per host a data disk, an interface and a machine. Names are derived from cluster and host.
+Per cluster: a resource group (or a given one); a security group, a network with a subnet; a reserved address; a
+Standard load balancer that gives each host an SSH port on that address (the heir of the 2015 cloud service's endpoints)
+and the hosts their explicit way out; per host a data disk, an interface and a machine. Where each host has a reserved
+address of its own, that is its way in and out, and there is no load balancer. Names are derived from cluster and host.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from .resource import (
     DEPLOYMENT,
     ENVIRONMENT,
     OWNER,
+    REPLACES,
     SPECIFICATION,
     USER_DATA,
     Kind,
@@ -28,27 +30,31 @@ from .resource import (
     specification,
 )
 
+SSH_PORT = 22  # on a host
 FIRST_SSH_PORT = 2201  # as the 2015 deployment's endpoints
 _PUBLISHERS = {"flatcar": ("kinvolk", "flatcar-container-linux-corevm-amd64"), "coreos": ("CoreOS", "CoreOS")}
 
 
 def resources(
-    fleet: Fleet, custom_data: Mapping[str, bytes], addresses: Mapping[str, str] = MappingProxyType({})
+    fleet: Fleet,
+    custom_data: Mapping[str, bytes],
+    addresses: Mapping[str, str] = MappingProxyType({}),
+    anew: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Resource, ...]:
     """Every resource in an order that respects `after`; `custom_data` holds each host's user-data by name.
 
-    `addresses` are the clusters' reserved ones, as far as they are known: the overlay's ports are open to them. A host
-    without user-data gets all but its machine.
+    `addresses` are the reserved ones (`Cluster.reserved`), as far as they are known: the overlay's ports are open to
+    them. A host without user-data gets all but its machine. `anew` says by host which machine it is made in place of.
     """
     found: list[Resource] = []
     for cluster in fleet.clusters:
-        found += _Site(fleet, cluster, addresses).resources(custom_data)
+        found += _Site(fleet, cluster, addresses, anew).resources(custom_data)
     return tuple(found)
 
 
 def ssh_port(cluster: Cluster, host: str) -> int:
-    """The port on the cluster's reserved address that leads to a host's SSH."""
-    return FIRST_SSH_PORT + [one.name for one in cluster.hosts].index(host)
+    """The port on its reserved address that leads to a host's SSH."""
+    return SSH_PORT if cluster.public_address == "host" else FIRST_SSH_PORT - 1 + cluster.numbers[host]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,34 +64,49 @@ class _Site:
     fleet: Fleet
     cluster: Cluster
     addresses: Mapping[str, str]
+    anew: Mapping[str, str]
 
     def resources(self, custom_data: Mapping[str, bytes]) -> Iterator[Resource]:
         """The shared ones, then each host's."""
-        group, name = self._target("group", self.cluster.name), self.cluster.name
-        yield self._resource("group", name, {}, ())
+        group, name = self._target("group", self.cluster.group), self.cluster.name
+        yield self._given_group(group) if self.cluster.resource_group else self._resource("group", name, {}, ())
         yield self._resource("security-group", f"{name}-nsg", self._security_group(), (group,))
         yield self._resource(
             "network", f"{name}-net", self._network(), (self._target("security-group", f"{name}-nsg"),)
         )
-        yield self._resource("address", f"{name}-ip", self._address(), (group,))
-        yield self._resource("load-balancer", f"{name}-lb", self._balancer(), (self._target("address", f"{name}-ip"),))
+        if self.cluster.public_address == "cluster":
+            address = self._target("address", f"{name}-ip")
+            yield self._resource("address", f"{name}-ip", self._address(), (group,))
+            yield self._resource("load-balancer", f"{name}-lb", self._balancer(), (address,))
         if not self.cluster.zones:
             yield self._resource("availability-set", f"{name}-set", self._availability_set(), (group,))
         for host in self.cluster.hosts:
             yield from self._host(host, custom_data.get(host.name))
 
+    def _given_group(self, target: str) -> Resource:
+        """A group that is somebody else's: nothing is ever sent for it."""
+        name, body = self.cluster.group, {"location": self.cluster.location, "tags": {}}
+        return Resource(target, "group", name, name, body, given=True)
+
     def _host(self, host: Host, custom_data: bytes | None) -> Iterator[Resource]:
         name, cluster = host.name, self.cluster.name
+        group = (self._target("group", self.cluster.group),)
         disk, interface = self._target("disk", f"{name}-etcd"), self._target("interface", f"{name}-nic")
+        anew = {REPLACES: self.anew[name]} if name in self.anew else {}
         if host.etcd == "member":
-            yield self._resource("disk", f"{name}-etcd", self._disk(host), (self._target("group", cluster),))
-        shared = (self._target("network", f"{cluster}-net"), self._target("load-balancer", f"{cluster}-lb"))
-        yield self._resource("interface", f"{name}-nic", self._interface(host), shared)
+            yield self._resource("disk", f"{name}-etcd", self._disk(host), group, anew, name)
+        if self.cluster.public_address == "host":
+            way = self._target("address", f"{name}-ip")
+            yield self._resource("address", f"{name}-ip", self._address(), group, {}, name)
+        else:
+            way = self._target("load-balancer", f"{cluster}-lb")
+        needs = (self._target("network", f"{cluster}-net"), way)
+        yield self._resource("interface", f"{name}-nic", self._interface(host), needs, {}, name)
         if custom_data is None:
             return
         after = (*((disk,) if host.etcd == "member" else ()), interface, *self._set_target())
-        tags = {USER_DATA: hashlib.sha256(custom_data).hexdigest()}
-        yield self._resource("machine", name, self._machine(host, custom_data), after, tags)
+        tags = {USER_DATA: hashlib.sha256(custom_data).hexdigest(), **anew}
+        yield self._resource("machine", name, self._machine(host, custom_data), after, tags, name)
 
     def _target(self, kind: Kind, name: str) -> str:
         return f"{self.cluster.name}/{kind}/{name}"
@@ -95,10 +116,16 @@ class _Site:
 
     def _id(self, kind: Kind, name: str) -> str:
         assert self.fleet.azure is not None  # noqa: S101 - clusters without it are refused with the parameters
-        return resource_id(self.fleet.azure.subscription, self.cluster.name, kind, name)
+        return resource_id(self.fleet.azure.subscription, self.cluster.group, kind, name)
 
     def _resource(
-        self, kind: Kind, name: str, body: dict[str, Any], after: tuple[str, ...], tags: Mapping[str, str] | None = None
+        self,
+        kind: Kind,
+        name: str,
+        body: dict[str, Any],
+        after: tuple[str, ...],
+        tags: Mapping[str, str] = MappingProxyType({}),
+        host: str = "",
     ) -> Resource:
         body = {"location": self.cluster.location, **body}
         own = {
@@ -107,8 +134,8 @@ class _Site:
             DEPLOYMENT: self.cluster.name,
             SPECIFICATION: specification(_without_custom_data(body)),
         }
-        body["tags"] = {**own, **(tags or {})}
-        return Resource(self._target(kind, name), kind, self.cluster.name, name, body, after)
+        body["tags"] = {**own, **tags}
+        return Resource(self._target(kind, name), kind, self.cluster.group, name, body, after, host)
 
     def _security_group(self) -> dict[str, Any]:
         """SSH from the stated ranges only; the overlay between its hosts. etcd's ports are open to nobody."""
@@ -123,14 +150,19 @@ class _Site:
     def _overlay_ports(self) -> dict[str, list[int]]:
         """The ports that the overlay needs on any host, by protocol."""
         found: dict[str, list[int]] = {}
-        for number in range(len(self.cluster.hosts)):
-            for one in overlay.ports(self.fleet.overlay, number):
+        for host in self.cluster.hosts:
+            for one in self._ports(host):
                 found.setdefault(one.protocol, []).append(one.port)
         return found
 
+    def _ports(self, host: Host) -> tuple[overlay.Port, ...]:
+        """What of the overlay leads to this host."""
+        first = host == self.cluster.hosts[0]
+        return overlay.ports(self.fleet.overlay, self.cluster.numbers[host.name], first=first)
+
     def _overlay_sources(self) -> list[str]:
         """Who may speak to the overlay: this network, the other clusters as they are seen, dedicated hosts on it."""
-        others = [a for name, a in self.addresses.items() if name != self.cluster.name]
+        others = [a for name, a in self.addresses.items() if name.split("/", maxsplit=1)[0] != self.cluster.name]
         dedicated = [str(one.address) for one in self.fleet.dedicated if one.overlay_address is not None]
         return [str(self.cluster.network), *(f"{address}/32" for address in (*others, *dedicated))]
 
@@ -138,7 +170,7 @@ class _Site:
         subnet = {
             "addressPrefix": str(self.cluster.subnet),
             "networkSecurityGroup": {"id": self._id("security-group", f"{self.cluster.name}-nsg")},
-            "defaultOutboundAccess": False,  # the way out is the load balancer's outbound rule, and only that
+            "defaultOutboundAccess": False,  # the way out is a reserved address, and only that
         }
         space = {"addressPrefixes": [str(self.cluster.network)]}
         return {"properties": {"addressSpace": space, "subnets": [{"name": "hosts", "properties": subnet}]}}
@@ -165,8 +197,8 @@ class _Site:
 
     def _nat_rules(self, host: Host, front: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         """What of the reserved address leads to a host: its SSH, and the overlay's ports."""
-        yield _nat_rule(f"ssh-{host.name}", "Tcp", (ssh_port(self.cluster, host.name), 22), front)
-        for one in overlay.ports(self.fleet.overlay, self.cluster.hosts.index(host)):
+        yield _nat_rule(f"ssh-{host.name}", "Tcp", (ssh_port(self.cluster, host.name), SSH_PORT), front)
+        for one in self._ports(host):
             yield _nat_rule(f"{one.name}-{host.name}", one.protocol, (one.port, one.port), front)
 
     def _availability_set(self) -> dict[str, Any]:
@@ -181,16 +213,24 @@ class _Site:
         return {"sku": {"name": "Premium_LRS"}, **self._zone(host), "properties": properties}
 
     def _interface(self, host: Host) -> dict[str, Any]:
-        balancer = self._id("load-balancer", f"{self.cluster.name}-lb")
         configuration = {
             "subnet": {"id": f"{self._id('network', f'{self.cluster.name}-net')}/subnets/hosts"},
             "privateIPAllocationMethod": "Dynamic",
+            **self._way(host),
+        }
+        return {"properties": {"ipConfigurations": [{"name": "primary", "properties": configuration}]}}
+
+    def _way(self, host: Host) -> dict[str, Any]:
+        """In and out of a host: an address of its own, or the load balancer's."""
+        if self.cluster.public_address == "host":
+            return {"publicIPAddress": {"id": self._id("address", f"{host.name}-ip")}}
+        balancer = self._id("load-balancer", f"{self.cluster.name}-lb")
+        return {
             "loadBalancerBackendAddressPools": [{"id": f"{balancer}/backendAddressPools/hosts"}],
             "loadBalancerInboundNatRules": [
                 {"id": f"{balancer}/inboundNatRules/{rule['name']}"} for rule in self._nat_rules(host, {})
             ],
         }
-        return {"properties": {"ipConfigurations": [{"name": "primary", "properties": configuration}]}}
 
     def _machine(self, host: Host, custom_data: bytes) -> dict[str, Any]:
         properties = {
@@ -247,8 +287,8 @@ class _Site:
     def _zone(self, host: Host) -> dict[str, Any]:
         if not self.cluster.zones:
             return {}
-        number = self.cluster.hosts.index(host)
-        return {"zones": [self.cluster.zones[number % len(self.cluster.zones)]]}
+        number = self.cluster.numbers[host.name]
+        return {"zones": [self.cluster.zones[(number - 1) % len(self.cluster.zones)]]}
 
 
 def _rule(name: str, priority: int, protocol: str, sources: list[str], ports: str) -> dict[str, Any]:

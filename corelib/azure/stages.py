@@ -5,11 +5,11 @@ from __future__ import annotations
 from ..fleet import Fleet
 from .desired import resources
 from .inventory import addresses
-from .plan import Observed
+from .resource import Observed
 
 
 def known_addresses(fleet: Fleet, observed: Observed) -> dict[str, str]:
-    """The reserved addresses that others may be told, by cluster.
+    """The reserved addresses that others may be told, by `Cluster.reserved`.
 
     Those of clusters without machines are told only when all such clusters are whole but for them: so the plan of the
     first stage stays the one that was approved, however often it is interrupted. Where machines run, nothing is
@@ -17,9 +17,9 @@ def known_addresses(fleet: Fleet, observed: Observed) -> dict[str, str]:
     """
     found = addresses(fleet, observed)
     running = {cluster.name for cluster in fleet.clusters if _has_machine(cluster.name, observed)}
-    shared = [one for one in resources(fleet, {}) if one.group not in running]
+    shared = [one for one in resources(fleet, {}) if one.cluster not in running]
     whole = all(_is_there(one.target, observed) for one in shared)
-    return {name: address for name, address in found.items() if whole or name in running}
+    return {name: at for name, at in found.items() if whole or name.split("/", maxsplit=1)[0] in running}
 
 
 def _has_machine(cluster: str, observed: Observed) -> bool:

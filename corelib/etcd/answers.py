@@ -6,15 +6,15 @@ the peer port writes them as numbers.
 
 from __future__ import annotations
 
-import base64
 import binascii
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from .samples import Alarm, Hash, Listed, Metrics, Range, Status, View
 
 Headers = dict[str, str]  # names in lower case
+Reader = Callable[[Any, Headers], Any]
 
 
 def version(body: Any, _: Headers) -> str:
@@ -54,7 +54,7 @@ def status(body: Any, _: Headers) -> Status:
         db_size=_number(body, "dbSize"),
         errors=_strings(body.get("errors")),
         db_used=_number(body, "dbSizeInUse"),
-        index=_number(body, "raftIndex"),
+        newest=_number(body, "raftIndex"),
         applied=_number(body, "raftAppliedIndex"),
         quota=_number(body, "dbSizeQuota"),
         downgrade=_downgrade(body.get("downgradeInfo")),
@@ -75,38 +75,36 @@ _METRICS = (
     "etcd_network_peer_received_bytes_total",
 )
 METRICS_END = b"\ngo_"  # etcd's own come before, in the order of their names: three quarters are about its Go and gRPC
-_METRIC = re.compile(r"([a-z_]+?)(?:_(sum|count))?(?:\{(?:To|From)=\"([0-9a-f]+)\"\})? ([0-9.eE+-]+)")
+_FIGURE = re.compile(r'\n([a-z_]++)(?:\{(?:To|From)="([0-9a-f]+)"\})? ([0-9.eE+-]+)(?=\n)')  # no line of a bucket
 
 
-def _figures(text: str) -> Iterator[tuple[str, str, str, float]]:
-    """(metric, sum or count, peer's id, value) of ours among the thousands of lines: a family's are in a row."""
+def _figures(text: str) -> Iterator[tuple[str, str, float]]:
+    """(metric, peer's id, value) of ours among the thousands of lines: a family's are in a row."""
     text = f"\n{text}\n"
-    for name in _METRICS:
-        at = text.find(f"\n{name}")
-        while at >= 0 and text.startswith(name, at + 1):
-            end = text.index("\n", at + 1)
-            if found := _METRIC.fullmatch(text, at + 1, end):
-                yield found[1], found[2] or "", found[3] or "", float(found[4])
-            at = end
+    for family in _METRICS:
+        begin, last = text.find(f"\n{family}"), text.rfind(f"\n{family}")
+        if begin >= 0:
+            end = text.index("\n", last + 1) + 1
+            yield from ((one[1], one[2] or "", float(one[3])) for one in _FIGURE.finditer(text, begin, end))
 
 
 def metrics(text: str, _: Headers) -> Metrics:
     """`/metrics`, Prometheus' text format; what a version does not have is absent."""
-    found = {(name, part, peer): value for name, part, peer, value in _figures(text)}
+    found = {(name, peer): value for name, peer, value in _figures(text)}
     if not found:
         raise ValueError("no metrics of etcd in it")
 
     def pair(name: str, to: str = "") -> tuple[float, int]:
-        return found.get((name, "sum", to), 0.0), int(found.get((name, "count", to), 0))
+        return found.get((f"{name}_sum", to), 0.0), int(found.get((f"{name}_count", to), 0))
 
     trip, heard = "etcd_network_peer_round_trip_time_seconds", "etcd_network_peer_received_bytes_total"
-    peers = {to for name, _, to in found if name == trip}
+    peers = {to for name, to in found if name == f"{trip}_count"}
     return Metrics(
         fsync=pair("etcd_disk_wal_fsync_duration_seconds"),
         commit=pair("etcd_disk_backend_commit_duration_seconds"),
-        quota=int(found.get(("etcd_server_quota_backend_bytes", "", ""), 0)),
+        quota=int(found.get(("etcd_server_quota_backend_bytes", ""), 0)),
         trips={int(to, 16): pair(trip, to) for to in sorted(peers)},
-        heard={int(peer, 16): int(value) for (name, _, peer), value in found.items() if name == heard},
+        heard={int(peer, 16): int(value) for (name, peer), value in found.items() if name == heard},
     )
 
 
@@ -119,7 +117,7 @@ def range_(body: Any, _: Headers) -> Range:
 
 def count(body: Any, headers: Headers) -> int:
     """How many keys a `/v3/kv/range` counted."""
-    return range_(body, headers).count
+    return range_(body, headers).keys
 
 
 def revision(body: Any, _: Headers) -> int:
@@ -133,6 +131,12 @@ def lease(body: Any, _: Headers) -> int:
     if not (number := _number(body, "ID")):
         raise ValueError("a lease without an id")
     return number
+
+
+def added(body: Any, _: Headers) -> int:
+    """The id in a `/v3/cluster/member/add`."""
+    _header(body)
+    return _listed(body.get("member"), "ID").id
 
 
 def done(body: Any, _: Headers) -> bool:
@@ -218,6 +222,6 @@ def _number(entry: dict[str, Any], key: str) -> int:
 
 def _text(entry: dict[str, Any], key: str) -> str:
     try:
-        return base64.b64decode(str(entry.get(key, "")), validate=True).decode(errors="replace")
+        return binascii.a2b_base64(str(entry.get(key, "")), strict_mode=True).decode(errors="replace")
     except binascii.Error:
         raise ValueError(f"{key} is not base64") from None

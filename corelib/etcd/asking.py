@@ -5,20 +5,19 @@ In each round all members are asked in parallel, so a round lasts as long as its
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from ..fleet import CLIENT_PORT, PEER_PORT, Member
+from ..member import CLIENT_PORT, PEER_PORT, Member
 from . import answers, v2
 from .canary import RESERVED, Canaries, base64_of
 from .client import Connection
 from .credentials import AUTH_IS_OFF, Credentials, barred
+from .crew import Crew, Task
 from .elections import Across, Port
 from .samples import (
     NOT_ASKED,
@@ -32,8 +31,10 @@ from .samples import (
     Sample,
     View,
 )
-from .tls import Trust
 from .way import Way
+
+if TYPE_CHECKING:
+    from .tls import Trust
 
 T = TypeVar("T")
 AskHost = Callable[[float], Reply[HostFacts]]  # until a time of `time.monotonic`
@@ -59,7 +60,7 @@ class Pass:
         self._members = members
         self._patience, self._end = patience_s, end
         self._client, self._beside, self._peer = (
-            {m.name: Connection(str(m.address), port, ways.get(m.name), access.trust) for m in members}
+            {m.name: connection(m, port, ways.get(m.name), access.trust) for m in members}
             for port in (CLIENT_PORT, CLIENT_PORT, PEER_PORT)
         )
         self._credentials = access.credentials
@@ -67,13 +68,13 @@ class Pass:
         self._old: set[str] = set()  # the names of those that run etcd 2.x
         self._gateways: dict[str, Port] = dict(self._client)
         self._asides: dict[str, Port] = dict(self._beside)
-        self._pool = ThreadPoolExecutor(4 * len(members) + 2, thread_name_prefix="probe")
+        self._crew = Crew(4 * len(members) + 2)
 
     def __enter__(self) -> Pass:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._pool.shutdown(cancel_futures=True)  # every call is bounded, and so is this
+        self._crew.dismiss()  # every call is bounded, and so is this
         for connection in (*self._client.values(), *self._beside.values(), *self._peer.values()):
             connection.close()
 
@@ -82,15 +83,16 @@ class Pass:
 
         Nothing is still under way when it ends, an interrupt included: a connection is for one thread at a time.
         """
-        futures = {member.name: self._pool.submit(act, member) for member in members}
+        tasks = {member.name: self._crew.start(partial(act, member)) for member in members}
         try:
-            return {name: future.result() for name, future in futures.items()}
+            return {name: task.result() for name, task in tasks.items()}
         finally:
-            wait(futures.values())
+            for task in tasks.values():
+                task.wait()
 
-    def start(self, act: Callable[[], T]) -> Future[T]:
+    def start(self, act: Callable[[], T]) -> Task[T]:
         """Do it meanwhile; it ends before the pass does."""
-        return self._pool.submit(act)
+        return self._crew.start(act)
 
     def settled(self, samples: Sequence[Sample], election_s: float) -> None:
         """From here on a call that an election has swallowed is made again."""
@@ -100,10 +102,10 @@ class Pass:
                 self._gateways[name] = Across(self._client[name], term, self.until, election_s)
                 self._asides[name] = Across(self._beside[name], term, self.until, election_s)
 
-    def start_hosts(self, hosts: Mapping[str, AskHost]) -> dict[str, Future[Reply[HostFacts]]]:
+    def start_hosts(self, hosts: Mapping[str, AskHost]) -> dict[str, Task[Reply[HostFacts]]]:
         """Ask all hosts at the same time, while the members are asked; each ends within its own bound."""
         until = min(time.monotonic() + HOST_S, self._end)
-        return {name: self._pool.submit(ask, until) for name, ask in hosts.items()}
+        return {name: self._crew.start(partial(ask, until)) for name, ask in hosts.items()}
 
     def until(self) -> float:
         """When a call that begins now is given up; 0: there is no time left for it."""
@@ -116,9 +118,9 @@ class Pass:
 
     def look(self) -> tuple[Sample, ...]:
         """Ask every member all that hurts nobody, on both ports at the same time."""
-        peers = [(m, self._pool.submit(self._ask_peer, m)) for m in self._members]
+        peers = [(m, self._crew.start(partial(self._ask_peer, m))) for m in self._members]
         clients = self.each(self._members, self._ask_client)
-        return tuple(replace(clients[m.name], peer=future.result()) for m, future in peers)
+        return tuple(clients[m.name]._replace(peer=task.result()) for m, task in peers)
 
     def _ask_peer(self, member: Member) -> Reply[View]:
         return self._peer[member.name].get("/members", answers.peer_view, self.until())
@@ -135,15 +137,15 @@ class Pass:
                 line.authorize(self._credentials.basic, self._credentials.password)
             return v2.ask(sample, line, self.until)
         listing = line.post("/v3/cluster/member/list", {"linearizable": False}, answers.view, self.until())
-        sample = replace(sample, listing=listing)
+        sample = sample._replace(listing=listing)
         if listing.outcome != "answered":
             return sample
-        sample = replace(sample, status=line.post("/v3/maintenance/status", {}, answers.status, self.until()))
-        sample = replace(sample, login=self._log_in(member))
+        sample = sample._replace(status=line.post("/v3/maintenance/status", {}, answers.status, self.until()))
+        sample = sample._replace(login=self._log_in(member))
         if barred(sample.login):  # what is asked without a user would only be refused with other words
             no: Reply[Range] = Reply("failed", detail=sample.login.detail)
-            return replace(sample, local=no, linearizable=no)
-        return replace(sample, local=self._read(member, local=True), linearizable=self._read(member))
+            return sample._replace(local=no, linearizable=no)
+        return sample._replace(local=self._read(member, local=True), linearizable=self._read(member))
 
     def _log_in(self, member: Member) -> Reply[bool]:
         """A token through this member for all that is asked of it; one that said yes or no is not asked again."""
@@ -178,8 +180,8 @@ class Pass:
             return Canary("", NOT_ASKED)
         alike = [member for member in members if (member.name in self._old) == (members[0].name in self._old)]
         if members[0].name in self._old:
-            return v2.Canaries(self._client, secrets.token_hex(8), self.until).sing(alike, self.each)
-        return Canaries(self._gateways, secrets.token_hex(8), self.until).sing(alike, self.each)
+            return v2.Canaries(self._client, os.urandom(8).hex(), self.until).sing(alike, self.each)
+        return Canaries(self._gateways, os.urandom(8).hex(), self.until).sing(alike, self.each)
 
     def aside(self, teller: Member | None, member: Member) -> dict[str, Any]:
         """Metrics, and of one the alarms, on a connection of their own: they do not wait for what else is asked."""
@@ -210,33 +212,53 @@ class Pass:
             return v2.lacks("metrics of that name")
         return self._beside[member.name].text("/metrics", answers.metrics, self.until(), answers.METRICS_END)
 
-    def hashes(self, able: Sequence[Member], samples: Sequence[Sample]) -> dict[str, Reply[Hash]]:
-        """HashKV at one revision that all able members have; once more if that differs, as a compaction makes it.
+    def hashes(self, able: Sequence[Member], samples: Sequence[Sample], written: int) -> dict[str, Reply[Hash]]:
+        """HashKV at one revision that all able members have.
 
         From the peer port: before 3.5.10 the gateway's hash is that of the whole backend, which differs between
-        healthy versions; the peer port's is HashKV on every version.
+        healthy versions; the peer port's is HashKV on every version. Best at the revision that we have `written`
+        ourselves: there is no hash of one that was compacted, as the newest one of an idle cluster is every hour
+        (etcd 3.4 does not even answer then).
         """
-        hashes: dict[str, Reply[Hash]] = {}
-        hashes |= {name: v2.lacks("hash of its data") for name in self._old}
-        able = [member for member in able if member.name not in self._old]
-        listening = [s.member for s in samples if s.peer.outcome == "answered" and s.member.name not in self._old]
-        revisions = _revisions(s.linearizable for s in samples if s.member in able) or _revisions(
-            s.local for s in samples if s.member in listening
-        )
-        for again in (False, True):
-            if again:
-                time.sleep(PAUSE_S)
-                revisions = _revisions(self.each(able, self._read).values()) or revisions
-            if not revisions:
-                break
-            hashes |= self.each(listening, partial(self._hash, min(revisions)))
-            if not _in_doubt(hashes):
-                break
-        return hashes
+        reads = [s.linearizable for s in samples if s.member in able and s.member.name not in self._old]
+        revisions = [written] if written else _revisions(reads)
+        old = {name: v2.lacks("hash of its data") for name in self._old}
+        return old | self._hashes(samples, revisions or _revisions(s.local for s in self._listening(samples)))
+
+    def certain(
+        self, hashes: dict[str, Reply[Hash]], able: Sequence[Member], samples: Sequence[Sample]
+    ) -> dict[str, Reply[Hash]]:
+        """The same hashes, had once more if they differ, as a compaction makes them.
+
+        Reads of the client ports: nobody else may be asking there.
+        """
+        if not _in_doubt(hashes):
+            return hashes
+        time.sleep(PAUSE_S)
+        reads = self.each([member for member in able if member.name not in self._old], self._read)
+        before = [reply.value.revision for reply in hashes.values() if reply.value is not None]
+        return hashes | self._hashes(samples, _revisions(reads.values()) or before)
+
+    def _listening(self, samples: Sequence[Sample]) -> list[Sample]:
+        """Whose peer ports can be asked for a hash."""
+        return [s for s in samples if s.peer.outcome == "answered" and s.member.name not in self._old]
+
+    def _hashes(self, samples: Sequence[Sample], revisions: Sequence[int]) -> dict[str, Reply[Hash]]:
+        asked = [s.member for s in self._listening(samples)] if revisions else []
+        return self.each(asked, lambda member: self._hash(min(revisions), member))
 
     def _hash(self, revision: int, member: Member) -> Reply[Hash]:
         content = {"revision": revision}
         return self._peer[member.name].get("/members/hashkv", partial(answers.hash_kv, revision), self.until(), content)
+
+
+def connection(member: Member, port: int, way: Way | None, trust: Trust | None) -> Connection:
+    """To one port of a member, over TLS where there is trust to be held against."""
+    if trust is None:
+        return Connection(str(member.address), port, way)
+    from .secured import Secured  # noqa: PLC0415 - ssl takes 5 ms to load
+
+    return Secured(str(member.address), port, trust, way)
 
 
 def _revisions(reads: Iterable[Reply[Range]]) -> list[int]:

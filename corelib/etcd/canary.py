@@ -5,11 +5,11 @@ It proves that writes pass through each member and are replicated; it proves not
 
 from __future__ import annotations
 
-import base64
+import binascii
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from ..fleet import Member
+from ..member import Member
 from . import answers
 from .elections import Port
 from .samples import NOT_ASKED, Canary, Range, Reply, Trace
@@ -90,4 +90,4 @@ class Canaries:
 
 def base64_of(text: str) -> str:
     """A key or value as the gateway wants it."""
-    return base64.b64encode(text.encode()).decode()
+    return binascii.b2a_base64(text.encode(), newline=False).decode()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Literal, NamedTuple
 
-from ..fleet import Member, quorum
+from ..member import Member, quorum
 from .credentials import barred
 from .identity import Identity, shown
 from .intended import Intended
@@ -18,8 +18,7 @@ State = Literal["passed", "failed", "not checked"]
 CLUSTER = "cluster"  # in place of a member's name, where a check is about all of them
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(NamedTuple):
     """One row of the verdict. `problem` is a clause that names the member, `remedy` what to do and what to avoid."""
 
     member: str
@@ -31,8 +30,7 @@ class Check:
     remedy: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Underway:
+class Underway(NamedTuple):
     """A member that comes or goes: `why` it is not done, in brackets or empty, and what is to be done."""
 
     name: str
@@ -44,24 +42,25 @@ Layer = tuple[Check, ...]
 """The rows of one kind of check; the first layer with a failed row is the verdict."""
 
 
-@dataclass(frozen=True, slots=True)
 class Case:
-    """`identity` is that of the founders; a member that is not among them has an id that cannot be computed."""
+    """`identity` is that of the founders; a member that is not among them has an id that cannot be computed.
 
-    intended: Intended
-    identity: Identity
-    samples: Samples
+    What every layer asks for is worked out once: a case does not change.
+    """
+
+    def __init__(self, intended: Intended, identity: Identity, samples: Samples) -> None:
+        self.intended, self.identity, self.samples = intended, identity, samples
+        asked = {sample.member: sample for sample in reversed(samples.members)}
+        self._pairs = tuple((member, asked.get(member) or Sample(member)) for member in intended.members)
 
     @property
     def expected(self) -> tuple[Member, ...]:
         """Who must be in the cluster now."""
         return self.intended.members
 
-    def pairs(self) -> Iterator[tuple[Member, Sample]]:
+    def pairs(self) -> tuple[tuple[Member, Sample], ...]:
         """Every rendered member with its sample; one that nobody asked for counts as not asked."""
-        for member in self.expected:
-            found = (sample for sample in self.samples.members if sample.member == member)
-            yield member, next(found, Sample(member))
+        return self._pairs
 
     def absent(self) -> frozenset[str]:
         """Members whose machines do not exist yet, and that do not answer all the same."""
@@ -89,6 +88,10 @@ class Case:
 
     def views(self) -> Mapping[str, View]:
         """The member lists that belong to this cluster, by the member that gave them."""
+        return self._views
+
+    @cached_property
+    def _views(self) -> Mapping[str, View]:
         views = {}
         for member, sample in self.pairs():
             for view in (sample.listing.value, sample.peer.value):

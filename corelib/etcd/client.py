@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import json
-import ssl
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
-from urllib.parse import urlencode
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from . import answers, http1, tls, understood
-from .metered import LIMIT, Metered, MeteredTls, TooMuchError
-from .samples import Reply
-from .tls import Trust
+from . import answers, http1, understood
+from .metered import LIMIT, Metered, TooMuchError
+from .samples import Certificate, Reply
 from .understood import Read, Understood, short
 from .way import NotReached, Way, direct, left
+
+if TYPE_CHECKING:
+    import socket
 
 T = TypeVar("T")
 
@@ -42,14 +41,13 @@ class Connection:
     """Asks one address and port; every call ends by its deadline with a typed outcome and never raises for a fault.
 
     For one thread at a time. `until` is a time of `time.monotonic`; `way` leads there, straight from here if none is
-    given. With `trust` over TLS, whatever the way.
+    given. Over TLS: `secured.Secured`.
     """
 
-    def __init__(self, address: str, port: int, way: Way | None = None, trust: Trust | None = None) -> None:
+    def __init__(self, address: str, port: int, way: Way | None = None) -> None:
         self._address, self._port = address, port
         self._way = way or direct(address)
-        self._socket: Metered | MeteredTls | None = None
-        self._trust = trust
+        self._socket: Metered | None = None
         self._authorization: dict[str, str] = {}
         self._hidden: tuple[str, ...] = ()
 
@@ -77,8 +75,19 @@ class Connection:
 
     def form(self, method: str, path: str, fields: Mapping[str, str], read: Read[T], until: float) -> Reply[T]:
         """Ask etcd's v2 interface, which takes forms and answers in JSON."""
+        from urllib.parse import urlencode  # noqa: PLC0415 - only etcd 2.x is asked in forms
+
         body = urlencode(fields).encode() if fields else None
         return self._ask(_Question(method, path, body), partial(understood.json_, read), until)
+
+    @property
+    def authorization(self) -> str:
+        """What is sent as `Authorization`; empty: nothing."""
+        return self._authorization.get("Authorization", "")
+
+    def line(self, until: float) -> socket.socket:
+        """A connection of its own, for what is too much for one answer. Raises OSError."""
+        return self._open(until)
 
     def close(self) -> None:
         """Forget the connection; the next call makes a new one."""
@@ -97,7 +106,7 @@ class Connection:
         detail = reply.detail
         for word in self._hidden:
             detail = detail.replace(word, "[hidden]")
-        return replace(reply, detail=detail, seconds=time.monotonic() - begun)
+        return reply._replace(detail=detail, seconds=time.monotonic() - begun)
 
     def _try(self, question: _Question, read: Understood[T], until: float) -> Reply[T]:
         fresh = self._socket is None
@@ -109,14 +118,14 @@ class Connection:
             reply: Reply[T] = self._interrupted(error, until, fresh=fresh)
             self.close()
             return reply
-        certificate = tls.shown(self._socket) if isinstance(self._socket, MeteredTls) else None
+        certificate = self._certificate()
         if not found.open:
             self.close()
         if found.status >= 300:
-            return replace(understood.refusal(found.status, found.fields, found.body), certificate=certificate)
+            return understood.refusal(found.status, found.fields, found.body)._replace(certificate=certificate)
         ahead = understood.ahead(found.fields.get("date", ""))
         reply = read(found.fields.get("content-type", ""), found.fields, found.body)
-        return replace(reply, ahead=ahead, certificate=certificate)
+        return reply._replace(ahead=ahead, certificate=certificate)
 
     def _connect(self, until: float) -> Reply[Any] | None:
         try:
@@ -125,25 +134,24 @@ class Connection:
             return Reply("not asked", detail=str(error))
         except OSError as error:
             refused = isinstance(error, ConnectionRefusedError)
-            return Reply("refused" if refused else "unreachable", detail=_words(error))
+            return Reply("refused" if refused else "unreachable", detail=words(error))
         self._socket = plain
-        if self._trust is not None:
-            try:
-                self._socket = tls.secure(self._trust.strict, plain, self._address)
-            except OSError as error:
-                self.close()
-                return self._without_tls(self._trust, error, until)
+        return None
+
+    def _certificate(self) -> Certificate | None:
+        """What the other side has shown."""
         return None
 
     def _open(self, until: float) -> Metered:
         """A plain connection to the port."""
         sock = Metered(fileno=self._way(self._port, until).detach())
+        sock.until = until
         sock.settimeout(max(0.001, until - time.monotonic()))  # what comes next ends at once if the time is up
         return sock
 
     def _exchange(self, question: _Question, until: float) -> http1.Answer:
         assert self._socket is not None  # noqa: S101 - for the type checker: _connect has just set it
-        sock, buffer = self._socket, bytearray(1 << 16)
+        sock = self._socket
         sock.until, sock.received = until, 0
         sock.settimeout(left(until))
         form = question.path.startswith("/v2/")  # the one interface that takes no JSON
@@ -151,7 +159,7 @@ class Connection:
         fields = {"User-Agent": "runbooks", "Content-Type": kind, **self._authorization}
         host = f"{self._address}:{self._port}"
         sock.sendall(http1.request(question.method, host, question.path, question.content, fields))
-        return http1.answer(lambda: bytes(memoryview(buffer)[: sock.recv_into(buffer)]), question.enough)
+        return http1.answer(partial(sock.recv, 1 << 16), question.enough)
 
     def _interrupted(self, error: Exception, until: float, *, fresh: bool) -> Reply[Any]:
         """What an exchange means that did not come to its end."""
@@ -160,61 +168,29 @@ class Connection:
             return Reply("not etcd", detail=f"its answer is longer than {LIMIT >> 20} MiB")
         if isinstance(error, TimeoutError):
             return Reply("not etcd", detail="its answer does not end") if begun else Reply("mute")
-        if self._trust is None and fresh and self._is_tls(error, until):
-            return Reply("speaks TLS")
+        if heard := self._heard(error, until, fresh=fresh):
+            return heard
         if isinstance(error, OSError):
-            said = self._last_word(error, until)
-            about_ours = tls.refused(said, self._trust.presents) if self._trust is not None else None
-            return about_ours or Reply("broken", detail=_words(said))
+            return Reply("broken", detail=words(error))
         return Reply("not etcd", detail=f"not HTTP: {short(str(error) or type(error).__name__)}")
 
-    def _last_word(self, error: OSError, until: float) -> OSError:
-        """Since TLS 1.3 a server refuses a client's certificate when that has begun to ask already: what it said."""
-        if isinstance(self._socket, MeteredTls) and not isinstance(error, ssl.SSLError):
-            try:
-                self._socket.settimeout(left(until))
-                self._socket.recv(1)
-            except ssl.SSLError as said:
-                return said
-            except (OSError, ValueError):  # it said nothing
-                return error
-        return error
+    def _heard(self, error: Exception, until: float, *, fresh: bool) -> Reply[Any] | None:
+        """What a broken exchange means besides that: what does not answer plain HTTP may be a TLS server.
 
-    def _is_tls(self, error: Exception, until: float) -> bool:
-        """Whether what does not answer plain HTTP is a TLS server: one closes without a word, another alerts."""
-        if isinstance(error, http1.NotHttpError) and error.began.startswith(_ALERT):
-            return True
+        One closes without a word, another alerts.
+        """
         begun = self._socket is not None and self._socket.received > 0
-        if begun or not isinstance(error, OSError):
-            return False
+        alerts = isinstance(error, http1.NotHttpError) and error.began.startswith(_ALERT)
+        closes = isinstance(error, OSError) and not begun
+        if not fresh or not (alerts or closes):
+            return None
+        from . import tls  # noqa: PLC0415 - ssl takes 5 ms to load, and most who speak plain HTTP meet nobody else
+
         with contextlib.suppress(OSError):
-            return tls.answers(self._open(until))
-        return False
-
-    def _without_tls(self, trust: Trust, error: OSError, until: float) -> Reply[Any]:
-        """What a handshake means that did not come to its end."""
-        if isinstance(error, ssl.SSLCertVerificationError):
-            found: Any = {}
-            with contextlib.suppress(OSError):
-                found = tls.look(trust.lenient, self._open(until), self._address)
-            return tls.unacceptable(error, self._address, found)
-        if reply := tls.refused(error, trust.presents):
-            return reply
-        if isinstance(error, TimeoutError):
-            return Reply("mute")
-        if self._is_plain(until):
-            return Reply("speaks plain")
-        if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
-            return Reply("not etcd", detail=f"not TLS: {short(error.reason or str(error))}")
-        return Reply("broken", detail=_words(error))
-
-    def _is_plain(self, until: float) -> bool:
-        """Whether what does not speak TLS is an HTTP server."""
-        with contextlib.suppress(OSError), self._open(until) as sock:
-            sock.sendall(f"GET /version HTTP/1.1\r\nHost: {self._address}\r\nConnection: close\r\n\r\n".encode())
-            return sock.recv(16).startswith(b"HTTP/")
-        return False
+            return Reply("speaks TLS") if alerts or tls.answers(self._open(until)) else None
+        return None
 
 
-def _words(error: OSError) -> str:
+def words(error: OSError) -> str:
+    """What the system says of it."""
     return "no answer to the attempt to connect" if isinstance(error, TimeoutError) else error.strerror or str(error)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
-from ..fleet import CLIENT_PORT, PEER_PORT
-from ..userdata.certificates import CA, CERTIFICATE, KEY
+from ..member import CLIENT_PORT, PEER_PORT
 from .case import Check
 from .intended import Intended, OnHost
 
@@ -23,6 +22,19 @@ class _At(NamedTuple):
 
 _ON_HOST = ("host", "process", "space", "data disk", "environment")  # what is typed on the host itself
 _BY_HAND = "/_runbooks/by-hand"
+
+# Of etcd 2.x, with the `etcdctl` of its time (etcdctl/READMEv2.md); `--no-sync`: it would go to the listed addresses.
+_OF_2X: dict[str, Callable[[_At], str]] = {
+    "member list": lambda at: f"etcdctl --no-sync --peers={at.client} member list",
+    "leader": lambda at: f"curl -s -m 5 {at.client}/v2/stats/self",
+    "reads": lambda at: f"time curl -s -m 5 '{at.client}/v2/keys/?quorum=true'",
+    "canary": lambda at: " && ".join(
+        f"etcdctl --no-sync --peers={at.client} {done}"
+        for done in (f"set {_BY_HAND} 1", f"rm {_BY_HAND}", f"rmdir {_BY_HAND.rpartition('/')[0]}")
+    ),
+    "canary removed": lambda at: f"curl -s '{at.everywhere.split(',')[0]}/v2/keys/_runbooks?recursive=true'",
+    **dict.fromkeys(("alarms", "data", "round trip", "disk", "log"), lambda _: ""),  # it has nothing of the kind
+}
 
 _COMMANDS: dict[str, Callable[[_At], str]] = {
     "host": lambda at: f"systemctl status {at.unit}; journalctl -u {at.unit} -n 50",
@@ -50,35 +62,50 @@ _COMMANDS: dict[str, Callable[[_At], str]] = {
 }
 
 
-def see(row: Check, intended: Intended) -> str:
+def see(row: Check, intended: Intended, old: Collection[str] = ()) -> str:
     """The command that shows what `row` found; empty where there is nothing to type.
 
-    It is for a shell that reaches the members' addresses; where only their hosts do, it logs in there first.
+    It is for a shell that reaches the members' addresses; where only their hosts do, it logs in there first. `old` are
+    the members that run etcd 2.x, which understands other commands.
     """
     urls = {member.name: member for member in intended.members}
-    command = _COMMANDS.get(row.check)
     one = urls.get(row.member) or next(iter(urls.values()), None)
-    if command is None or one is None:
+    if one is None:
+        return ""
+    is_old = one.name in old
+    commands = _COMMANDS | _OF_2X if is_old else _COMMANDS
+    if row.check not in commands:
         return ""
     everywhere = ",".join(member.client_url for member in intended.members)
     on = intended.hosts.get(one.name) or OnHost(intended.unit, "/var/lib/etcd")
     there = intended.only_from_hosts or row.check in _ON_HOST
     at = _At(one.client_url, one.peer_url, everywhere, on.unit, on.data_dir)
-    typed = _let_in(command(at), intended, there=there)
+    typed = _let_in(commands[row.check](at), intended, there=there, old=is_old)
     login = intended.logins.get(one.name, "") if there else ""
-    return f'{login} "{typed}"' if login else typed
+    return f'{login} "{typed}"' if login and typed else typed
 
 
-def _let_in(typed: str, intended: Intended, *, there: bool) -> str:
-    """The same with the certificates and the user that it takes; etcdctl asks for the password itself.
+def _let_in(typed: str, intended: Intended, *, there: bool, old: bool) -> str:
+    """The same with the certificates and the user that it takes; etcdctl and curl ask for the password themselves.
 
-    `there`: on the host, which has certificates of its own, that only root may use.
+    `there`: on the host, which has certificates of its own, that only root may use, and the etcdctl of its own etcd.
     """
-    user = f" --user={intended.user}" if intended.user else ""
     etcdctl = curl = ""
     if intended.certificates is not None:
-        ca, certificate, key = (CA, CERTIFICATE, KEY) if there else intended.certificates
-        etcdctl = f" --cacert={ca} --cert={certificate} --key={key}"
+        ca, certificate, key = _of_a_host() if there else intended.certificates
+        names = ("ca-file", "cert-file", "key-file") if old else ("cacert", "cert", "key")
+        etcdctl = "".join(f" --{name}={file}" for name, file in zip(names, (ca, certificate, key), strict=True))
         curl = f" --cacert {ca} --cert {certificate} --key {key}"
     sudo = "sudo " if curl and there else ""
-    return typed.replace("etcdctl ", f"{sudo}etcdctl{etcdctl}{user} ").replace("curl ", f"{sudo}curl{curl} ")
+    if intended.user:
+        etcdctl += f" --{'username' if old else 'user'}={intended.user}"
+        curl += f" -u {intended.user}" if "/v2/" in typed else ""
+    # Here it may be one of etcd 3, which speaks to etcd 2.x if it is told so (that of 2.x does not mind).
+    tool = "ETCDCTL_API=2 etcdctl" if old and not there else "etcdctl"
+    return typed.replace("etcdctl ", f"{sudo}{tool}{etcdctl} ").replace("curl ", f"{sudo}curl{curl} ")
+
+
+def _of_a_host() -> tuple[str, str, str]:
+    from ..userdata.certificates import CA, CERTIFICATE, KEY  # noqa: PLC0415 - all of the user-data is slow to load
+
+    return CA, CERTIFICATE, KEY

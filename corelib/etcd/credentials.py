@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import base64
-from dataclasses import dataclass, field
+import binascii
 from typing import Any, NamedTuple
 
 from .samples import Reply
 
 
-@dataclass(frozen=True, slots=True)
 class Credentials:
-    """A user of etcd's own authentication; no `repr` shows the password."""
+    """A user of etcd's own authentication; no named tuple, for no `repr` shows the password."""
 
-    user: str
-    password: str = field(repr=False)
+    __slots__ = ("password", "user")
+
+    def __init__(self, user: str, password: str) -> None:
+        self.user, self.password = user, password
+
+    def __repr__(self) -> str:
+        return f"Credentials(user={self.user!r})"
 
     @property
     def basic(self) -> str:
         """The header by which etcd 2.x wants to know it, with every request (RFC 7617)."""
-        return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+        return "Basic " + binascii.b2a_base64(f"{self.user}:{self.password}".encode(), newline=False).decode()
 
 
 class Barred(NamedTuple):

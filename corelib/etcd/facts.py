@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from typing import Any
 
 from .commands import see
@@ -31,10 +30,14 @@ def facts(verdict: Verdict, samples: Samples, intended: Intended) -> dict[str, A
         "seconds": round(samples.seconds, 3),
         "members": {one.member.name: _member(one, verdict) for one in samples.members},
         "checks": [
-            {name: value for name, value in (asdict(row) | {"see": see(row, intended)}).items() if value != ""}
+            {
+                name: value
+                for name, value in (row._asdict() | {"see": see(row, intended, verdict.old)}).items()
+                if value != ""
+            }
             for row in verdict.rows
         ],
-        "findings": [asdict(finding) for finding in verdict.findings],
+        "findings": [finding._asdict() for finding in verdict.findings],
     }
 
 

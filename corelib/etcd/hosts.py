@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..fleet import Member
+from ..member import Member
 from ..report import Finding
 from .case import Case, Check, Layer
 from .intended import OnHost

@@ -7,15 +7,14 @@ which no API returns. A member that was added later has another id: there, etcd 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from ..fleet import Member
+from ..digests import sha1
+from ..member import Member
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """The cluster's id and the ids of its founders by name."""
 
     cluster: int
@@ -44,4 +43,4 @@ def shown(number: int) -> str:
 
 
 def _first_64_bits(content: bytes) -> int:
-    return int.from_bytes(hashlib.sha1(content, usedforsecurity=False).digest()[:8], "big")
+    return int.from_bytes(sha1(content, usedforsecurity=False).digest()[:8], "big")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
-from ..fleet import Fleet, Member
+from ..member import Member
+from .samples import NOTHING
+
+if TYPE_CHECKING:
+    from ..fleet import Fleet
 
 QUOTA_MB = 2048  # etcd's own limit of its data, where none is chosen
 
 
-@dataclass(frozen=True, slots=True)
-class OnHost:
+class OnHost(NamedTuple):
     """What a member's host must show: etcd's unit, where its data lie, whether on a disk of their own, its environment.
 
     `data_dir` and `environment` are those of the rendered user-data.
@@ -20,11 +23,10 @@ class OnHost:
     unit: str
     data_dir: str
     data_disk: bool = False
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = NOTHING
 
 
-@dataclass(frozen=True, slots=True)
-class Intended:
+class Intended(NamedTuple):
     """`members` are those of now, `founders` those of the bootstrap; `sites` says where each member stands.
 
     `awaiting` are members whose machines do not exist yet: that they are silent is no fault. `joining` came after the
@@ -37,22 +39,21 @@ class Intended:
     heartbeat_ms: int = 100  # etcd's own timing, where none is chosen
     election_ms: int = 1000
     quota_mb: int = QUOTA_MB
-    sites: Mapping[str, str] = field(default_factory=dict)
+    sites: Mapping[str, str] = NOTHING
     awaiting: frozenset[str] = frozenset()
     joining: frozenset[str] = frozenset()
     leaving: tuple[str, ...] = ()
     unit: str = "etcd-member.service"  # what runs etcd on a host
-    logins: Mapping[str, str] = field(default_factory=dict)  # how a person logs in to each host, as typed
+    logins: Mapping[str, str] = NOTHING  # how a person logs in to each host, as typed
     certificates: tuple[str, str, str] | None = None  # CA, certificate and key, as typed; None: plain http
     user: str = ""  # of etcd's own authentication
     only_from_hosts: bool = False  # the members' addresses are reachable from their hosts only
-    hosts: Mapping[str, OnHost] = field(default_factory=dict)  # of the hosts that can be asked about their member
+    hosts: Mapping[str, OnHost] = NOTHING  # of the hosts that can be asked about their member
 
     @classmethod
-    def of(cls, fleet: Fleet, deployed: Collection[str] | None = None) -> Intended:
-        """What a fleet asks for; `deployed` are the hosts whose machines exist, None: nobody knows."""
+    def of(cls, fleet: Fleet) -> Intended:
+        """What a fleet asks for, whether its machines exist or not."""
         etcd, tls = fleet.etcd, fleet.etcd.tls
-        missing = [] if deployed is None else [one.name for one in etcd.members if one.name not in deployed]
         return cls(
             members=etcd.members,
             founders=etcd.founders,
@@ -61,12 +62,15 @@ class Intended:
             election_ms=etcd.election_ms,
             quota_mb=etcd.quota_mb or QUOTA_MB,
             sites={host.name: cluster.name for cluster in fleet.clusters for host in cluster.hosts},
-            awaiting=frozenset(missing),
             joining=frozenset(etcd.added),
             leaving=etcd.removed,
             certificates=(_typed(tls.ca), _typed(tls.certificate), _typed(tls.key)) if tls else None,
             user=etcd.login.user if etcd.login else "",
         )
+
+    def with_machines(self, deployed: Collection[str]) -> Intended:
+        """The same where only these hosts have machines yet."""
+        return self._replace(awaiting=frozenset(one.name for one in self.members if one.name not in deployed))
 
 
 def _typed(reference: str) -> str:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from ..fleet import quorum
+from ..member import quorum
 from ..report import Finding, Report
 from .case import CLUSTER, Case, Check, Layer, Underway, joined, numbers
 from .hosts import beside, hosts
@@ -17,7 +16,7 @@ from .intended import Intended
 from .limits import between, leader_of, limits, near, trips
 from .margin import margin
 from .membership import member_list
-from .samples import Samples
+from .samples import NOTHING, Samples
 from .standing import client_port, identity, peer_port
 from .working import alarms, canary, data, leader, reads
 
@@ -35,14 +34,13 @@ _OLDEST_GOOD: Mapping[tuple[int, ...], tuple[int, ...]] = {(3, 4): (3, 4, 22), (
 Kind = Literal["healthy", "awaiting", "unproven", "unhealthy"]
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """`sentence` says what is wrong, where, how much may still fail and what to do; `rows` are all checks in order.
 
     `awaiting`: nothing is wrong, and some members come or go as intended. `unproven`: nothing is known to be wrong, and
     something could not be asked, or cannot be: of etcd 2.x that is the best there is, as it tells nothing of alarms, of
     a hash of its data, of disks. `trips` are milliseconds, of each follower to the leader, of it to its quorum;
-    `between` are those that etcd has measured itself, from one member to each other.
+    `between` are those that etcd has measured itself, from one member to each other. `old` are members of etcd 2.x.
     """
 
     kind: Kind
@@ -51,9 +49,10 @@ class Verdict:
     rows: tuple[Check, ...]
     findings: Report
     leader: str = ""
-    trips: Mapping[str, float] = field(default_factory=dict)
-    between: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    trips: Mapping[str, float] = NOTHING
+    between: Mapping[str, Mapping[str, float]] = NOTHING
     underway: tuple[Underway, ...] = ()
+    old: frozenset[str] = frozenset()
 
     @property
     def healthy(self) -> bool:
@@ -83,7 +82,16 @@ def judge(intended: Intended, samples: Samples) -> Verdict:
     ]
     sentence = {"healthy": _well, "awaiting": _on_its_way}.get(kind, partial(_ill, layers))(case, left)
     return Verdict(
-        kind, sentence, left, rows, Report.of(findings), leader_of(case), trips(case), between(case), case.underway()
+        kind,
+        sentence,
+        left,
+        rows,
+        Report.of(findings),
+        leader_of(case),
+        trips(case),
+        between(case),
+        case.underway(),
+        frozenset(m.name for m, s in case.pairs() if numbers(s.version.value or "")[:1] == (2,)),
     )
 
 
@@ -108,7 +116,7 @@ def _without(underway: Mapping[str, Underway], layer: Layer) -> Layer:
 
 def _excused(row: Check, one: Underway) -> Check:
     found = one.why.strip(" ()") or "its machine does not exist yet"
-    return replace(row, found=found, state="not checked", problem="", remedy="")
+    return row._replace(found=found, state="not checked", problem="", remedy="")
 
 
 def _on_its_way(case: Case, left: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from ..fleet import Member
+from ..member import Member
 from ..report import Finding
 from .case import CLUSTER, Case, Check, Layer
 from .credentials import AUTH_IS_OFF
@@ -142,7 +142,7 @@ def _disk(case: Case, member: Member, sample: Sample) -> Check:
 
 def _lag(case: Case, member: Member, sample: Sample) -> Check:
     expected = f"under {LAG} entries behind"
-    newest = max((s.after.value.index for _, s in case.pairs() if s.after.value is not None), default=0)
+    newest = max((s.after.value.newest for _, s in case.pairs() if s.after.value is not None), default=0)
     own = sample.after.value
     if own is None or not newest:
         return Check(member.name, "log", expected, _unmeasured(sample), "not checked")

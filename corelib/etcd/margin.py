@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..fleet import quorum
+from ..member import quorum
 from .case import Case, joined
 from .sides import split
 

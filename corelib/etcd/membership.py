@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from ..fleet import Member
+from ..member import Member
 from .case import Case, Check, Layer, State, spelt
 from .identity import shown
 from .samples import Listed, View

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..fleet import Member
+from ..member import Member
 from . import answers
 from .asking import Access, AskHost, Pass
 from .credentials import Credentials
@@ -24,8 +23,10 @@ from .samples import (
     Status,
 )
 from .settling import ELECTIONS, MOST_LOOKS, settle
-from .tls import Trust
 from .way import Way
+
+if TYPE_CHECKING:
+    from .tls import Trust
 
 SLOW_S = 0.1  # a write
 # Calls one after the other at most: the last look, a login, alarms, six of the canary, four for HashKV, five to
@@ -73,14 +74,14 @@ def probe(  # noqa: PLR0913 - two say what to ask, each other one has a default 
         beside = run.start(lambda: run.each(serving, partial(run.aside, _teller(samples))))
         tried = run.canary(_listed(samples)) if canary else None
         rounds = {s.member.name: _rounds(s, tried) for s in samples}
-        hashing = run.start(lambda: run.hashes(able, samples))  # on the peer ports, and the rest on the others
+        # On the peer ports, and the rest on the others.
+        hashing = run.start(lambda: run.hashes(able, samples, _written(tried)))
         measured = run.each(serving, lambda member: run.measure(member, rounds[member.name], reads=member in able))
-        hashes, besides = hashing.result(), beside.result()
+        hashes, besides = run.certain(hashing.result(), able, samples), beside.result()
         strained = run.strain(_listed(samples)) if _slow(tried, samples) else {}
         known = {name: future.result() for name, future in told.items()}
     whole = [
-        replace(
-            s,
+        s._replace(
             **{"alarms": _alarms(measured.get(s.member.name, {})), **besides.get(s.member.name, {})},
             **measured.get(s.member.name, {}),
             hash=hashes.get(s.member.name, NOT_ASKED),
@@ -120,6 +121,11 @@ def _rounds(sample: Sample, tried: Canary | None) -> tuple[float, ...]:
     traces = [trace for trace in tried.traces if trace.member == sample.member] if tried else []
     reads = [sample.linearizable, *(reply for trace in traces for reply in (trace.found, trace.left))]
     return tuple(reply.seconds for reply in reads if reply.outcome == "answered")
+
+
+def _written(tried: Canary | None) -> int:
+    """The newest revision of the canary; 0: nothing was written."""
+    return max((t.put.value for t in tried.traces if t.put.value is not None), default=0) if tried else 0
 
 
 def _slow(tried: Canary | None, samples: Sequence[Sample]) -> bool:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
-from ..fleet import Member
+from ..member import Member
 from ..ssh import Address, HostKeyMismatch, NotLetIn, Shell, SshError, host_key, private_key
 from . import host
 from .asking import AskHost
@@ -24,8 +23,7 @@ USER = "core"  # whom the images let in by key
 CONNECT_S = 5.0  # until a host has let us in; whoever has not by then is not reached
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
+class Login(NamedTuple):
     """Where a host's SSH is, and the host key that it must have; empty: whichever it shows at this first contact."""
 
     host: str
@@ -34,7 +32,8 @@ class Login:
 
 
 class Hosts:
-    """The hosts, to be used in a `with`. `learnt` are the host keys of those that were met for the first time.
+    """The hosts, to be used in a `with`. `learnt` are the host keys of those that were met for the first time, as
+    fingerprints; `keys` the public host keys of all who let us in.
 
     A host that cannot be reached is no error here: its reply says why. Raises BadInput for a key that is none.
     """
@@ -45,6 +44,7 @@ class Hosts:
         self._shells: dict[str, Shell] = {}
         self._failed: dict[str, Reply[HostFacts]] = {}
         self.learnt: dict[str, str] = {}
+        self.keys: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         if self._logins:
@@ -68,6 +68,16 @@ class Hosts:
             for one in members
         }
 
+    @property
+    def shells(self) -> Mapping[str, Shell]:
+        """Of the hosts that let us in."""
+        return self._shells
+
+    @property
+    def silent(self) -> Mapping[str, str]:
+        """Why each of the others did not."""
+        return {name: reply.detail for name, reply in self._failed.items()}
+
     def asks(self, on: Mapping[str, OnHost]) -> dict[str, AskHost]:
         """Who tells of each host that `on` says what to look for."""
         found: dict[str, AskHost] = {
@@ -85,6 +95,7 @@ class Hosts:
         pinned = login.pinned or host_key(login.host, login.port, self._timeout)
         address = Address(login.host, login.port, USER, frozenset({pinned}))
         shell = Shell(address, self._key, self._timeout).__enter__()
+        self.keys[name] = shell.host_key
         if not login.pinned:
             self.learnt[name] = pinned  # only now: whoever does not let us in may be another machine
         return shell

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
-from ..fleet import quorum
+from ..member import quorum
 from .asking import Pass
 from .credentials import barred
 from .samples import (
@@ -47,7 +46,7 @@ def settle(run: Pass, election_s: float) -> tuple[tuple[Sample, ...], float]:
         run.rest(begun + election_s if hung else time.monotonic() + max(PAUSE_S, election_s / (MOST_LOOKS - 1)))
     if lost and earlier:
         run.rest(since + election_s)
-    return tuple(replace(s, earlier=earlier.get(s.member.name, NOT_ASKED)) for s in samples), waited
+    return tuple(s._replace(earlier=earlier.get(s.member.name, NOT_ASKED)) for s in samples), waited
 
 
 def _led(samples: Sequence[Sample]) -> bool:

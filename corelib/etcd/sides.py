@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..fleet import quorum
+from ..member import quorum
 from .case import Case, joined
 from .samples import Sample
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..fleet import CLIENT_PORT, PEER_PORT, Member, quorum
+from ..member import CLIENT_PORT, PEER_PORT, Member, quorum
 from .case import Case, Check, Layer, State, joined, numbers, spelt
 from .credentials import barred
 from .hosts import is_told

@@ -12,14 +12,14 @@ import socket
 import ssl
 import tempfile
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import BadInput
-from .metered import MeteredTls
+from .metered import Metered
 from .samples import Certificate, Reply
+from .way import left
 
 # OpenSSL's x509_vfy.h; Python names neither the codes nor the flag.
 _NOT_YET, _EXPIRED, _OTHER_NAME = 9, 10, (62, 64)
@@ -29,8 +29,19 @@ _NO_CHECK_TIME = 0x200000
 _ABOUT_OURS = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED")
 
 
-@dataclass(frozen=True, slots=True)
-class Trust:
+class MeteredTls(ssl.SSLSocket, Metered):
+    """A metered socket over TLS, which a context makes of a plain one (`sslsocket_class`).
+
+    What counts is what comes out of it; OpenSSL itself bounds what may be in it without anything coming out.
+    """
+
+    def recv(self, size: int = 1024, flags: int = 0) -> bytes:
+        """The next bytes."""
+        self.settimeout(left(self.until))
+        return self.counted(ssl.SSLSocket.recv(self, size, flags))
+
+
+class Trust(NamedTuple):
     """`strict` is for every call; `lenient` accepts any date and name of the same CA; `presents`: we have our own."""
 
     strict: ssl.SSLContext

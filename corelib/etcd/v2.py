@@ -7,10 +7,9 @@ its data, what its log and its disk do) is said to be lacking: nobody may take i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
-from ..fleet import Member
+from ..member import Member
 from . import v2_answers
 from .answers import Headers
 from .canary import LEASE_S, RESERVED, Each
@@ -37,15 +36,15 @@ def ask(sample: Sample, line: Connection, until: Callable[[], float]) -> Sample:
     """All that hurts nobody; what may hang comes last."""
     listing = line.form("GET", "/v2/members", {}, v2_answers.members, until())
     if listing.value is None:
-        return replace(sample, listing=listing)
+        return sample._replace(listing=listing)
     own = line.form("GET", "/v2/stats/self", {}, v2_answers.own, until())
     if own.value is not None:
-        listing = replace(listing, value=replace(listing.value, member=own.value.id))
-    sample = replace(sample, listing=listing, status=_status(sample, listing.value, own, line, until))
+        listing = listing._replace(value=listing.value._replace(member=own.value.id))
+    sample = sample._replace(listing=listing, status=_status(sample, listing.value, own, line, until))
     health = line.get("/health", v2_answers.health, until())
     local = _read(line, "", until())
     strong = _read(line, "?quorum=true", until()) if health.value else Reply(health.outcome, None, health.detail)
-    return replace(sample, local=local, linearizable=strong)
+    return sample._replace(local=local, linearizable=strong)
 
 
 def _status(
@@ -67,7 +66,7 @@ def _status(
 def _read(line: Connection, how: str, until: float) -> Reply[Range]:
     """A read of the reserved place, which is empty between two checks: that it is not there is an answer."""
     reply = line.form("GET", f"{_KEYS}/_runbooks{how}", {}, v2_answers.range_, until)
-    return replace(reply, outcome="answered", value=Range(0, 0), detail="") if _absent(reply) else reply
+    return reply._replace(outcome="answered", value=Range(0, 0), detail="") if _absent(reply) else reply
 
 
 class Canaries:
@@ -106,7 +105,7 @@ class Canaries:
 
     def _left(self, member: Member) -> Reply[int]:
         reply = self._call(member, "GET", f"{self._place}?quorum=true&recursive=true", {}, v2_answers.count)
-        return replace(reply, outcome="answered", value=0, detail="") if _absent(reply) else reply
+        return reply._replace(outcome="answered", value=0, detail="") if _absent(reply) else reply
 
     def _remove(self, members: Sequence[Member]) -> Reply[bool]:
         """Through the first member that can; then the places above it, which etcd keeps unless they are in use."""

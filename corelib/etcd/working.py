@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from typing import Any
 
-from ..fleet import PEER_PORT, Member
+from ..member import PEER_PORT, Member
 from .case import CLUSTER, Case, Check, Layer, State
 from .credentials import barred
 from .samples import Alarm, Canary, Hash, Reply, Sample, Status, Trace
@@ -87,7 +86,7 @@ def _reads(member: Member, sample: Sample) -> Check:
     for reply, how in ((sample.linearizable, "through a leader"), (sample.local, "locally")):
         if reply.value is None:
             row = _unanswered(member, "reads", expected, reply, f"does not read {how}")
-            return replace(row, problem="") if _CORRUPT in reply.detail else row  # told by the alarm
+            return row._replace(problem="") if _CORRUPT in reply.detail else row  # told by the alarm
     milliseconds = sample.linearizable.seconds * 1000
     return Check(member.name, "reads", expected, f"reads, {milliseconds:.0f} ms", "passed")
 
@@ -115,7 +114,7 @@ def _alarms(member: Member, sample: Sample, ids: set[int], raised: set[Alarm], *
         return Check(member.name, "alarms", "none", "none", "passed")
     row = _unanswered(member, "alarms", "none", sample.alarms, "does not tell its alarms")
     # Every member tells the alarms of all: where another did, this one was only too slow.
-    return replace(row, state="not checked") if told and sample.alarms.outcome == "mute" else row
+    return row._replace(state="not checked") if told and sample.alarms.outcome == "mute" else row
 
 
 def _nameless(case: Case, alarm: Alarm) -> Check:
@@ -185,6 +184,9 @@ def data(case: Case) -> Layer:
 def _data(member: Member, sample: Sample, common: Hash | None, *, tie: bool) -> Check:
     expected = f"hash {common.value:x} at revision {common.revision}" if common and not tie else "the same hash on all"
     own = sample.hash.value
+    if "has been compacted" in sample.hash.detail:  # nothing was written since, by us neither
+        problem = f"the data of {member.name} cannot be compared: their newest revision was compacted"
+        return Check(member.name, "data", expected, "no hash", "not checked", problem, "verify again, with a canary")
     if own is None or common is None:
         return _unanswered(member, "data", expected, sample.hash, "gives no hash of its data")
     found = f"hash {own.value:x} at revision {own.revision}"

@@ -2,57 +2,64 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import time
 
-from ..errors import ServiceFailed, TimedOut
+from ..errors import RunbookError, ServiceFailed, TimedOut
 from ..ssh import Address, CommandFailed, CommandTimedOut, HostKeyMismatch, NoSsh, NotLetIn, Shell
-from . import observe
-from .facts import Installed
-from .job import Job, Login
+from . import observe, remains, rescue
+from .facts import Installed, Settled
+from .job import Job
 from .rescue import UNSEEN
 from .stages import Stage
-from .target import HostKey
+
+_OFF = 120.0  # seconds that a clock may be off right after the first boot, before its own synchronisation is done
 
 
-def boot(job: Job, login: Login, host_key: HostKey) -> Installed:
-    """Reboot from the disk, wait for the new system, check it; returns what it says of itself."""
+def reboot(job: Job) -> None:
+    """Disarm the rescue system, and reboot from the disk; that the connection ends with it is no fault."""
     with job.stages.stage("rebooting"):
         if job.robot.rescue(job.host.server).active:
             job.robot.disarm_rescue(job.host.server)
-        _reboot(login)
-    address = job.at(observe.USER, frozenset((host_key.fingerprint,)))
-    with job.stages.stage("up") as stage:
-        _await(job, address, login, stage)
-        stage.detail = f"{address} answers with its pinned host key"
+        try:
+            with Shell(job.rescue.address, job.rescue.key) as shell:
+                shell.run("reboot")
+        except (NoSsh, CommandTimedOut):
+            return
+
+
+def arrive(job: Job) -> Installed:
+    """Wait for the new system, and check it; returns what it says of itself."""
+    address = job.at(observe.USER, frozenset((job.memory.note.host_key_fingerprint,)))
+    try:
+        with job.stages.stage("up") as stage:
+            _await(job, address, stage)
+            stage.detail = f"{address} answers with its pinned host key, and lets the operator in"
+    except TimedOut as problem:
+        raise _collect(job, problem) from None
     with job.stages.stage("verified") as stage:
-        found = _verify(job, address, stage)
-        stage.detail = f"{found.distribution} {found.version}, host name and user-data as planned"
+        found, settled = _verify(job, address, stage)
+        stage.detail = (
+            f"{found.distribution} {found.version}, host name and user-data as planned, root on {settled.root_serial}, "
+            f"updates {settled.group or 'by default'}, reboots {settled.reboot_strategy or 'by default'}, no etcd"
+        )
     return found
 
 
-def _reboot(login: Login) -> None:
-    """Ask the rescue system to reboot; that the connection ends with it, or just falls silent, is no fault."""
-    try:
-        with Shell(login.address, login.key) as shell:
-            shell.run("reboot")
-    except (NoSsh, CommandTimedOut):
-        return
-
-
-def _await(job: Job, address: Address, login: Login, stage: Stage) -> None:
+def _await(job: Job, address: Address, stage: Stage) -> None:
     """Wait until the new system lets the operator in. What it was that answered instead goes with a failure."""
-    met = ["nothing answered"]
+    begun, met, helped = job.clock.now(), ["nothing answered"], [False]
 
     def look() -> bool | None:
         try:
-            with Shell(address, job.login_key):
-                return True
+            with Shell(address, job.login_key) as shell:
+                return shell.run("true").code == 0 or None
         except (NoSsh, NotLetIn, CommandTimedOut) as problem:
             met[0] = problem.found
         except HostKeyMismatch as problem:
-            if problem.fingerprint not in login.address.pinned:
-                raise
-            met[0] = "the rescue system of the install answers: it did not reboot"
+            met[0] = _who(job, problem)
+            back = problem.fingerprint not in job.memory.note.host_keys  # another boot of the rescue system
+            if back or job.clock.now() - begun > job.deadlines.stuck:
+                _once_more(job, stage, helped, met[0])
         stage.say(f"{address}: {met[0]}")
         return None
 
@@ -62,26 +69,93 @@ def _await(job: Job, address: Address, login: Login, stage: Stage) -> None:
         raise TimedOut(problem.doing, f"{problem.found}; at last: {met[0]}", UNSEEN) from None
 
 
-def _verify(job: Job, address: Address, stage: Stage) -> Installed:
-    """The new system has the planned name, distribution and user-data; it may take a moment to take its name."""
+def _who(job: Job, problem: HostKeyMismatch) -> str:
+    """Which rescue system answers. Raises the mismatch itself if it is none."""
+    if problem.fingerprint in job.memory.note.host_keys:
+        return "the rescue system of the install still answers"
+    last = job.robot.last_rescue(job.host.server)
+    if last is not None and problem.fingerprint in last.host_keys:
+        return "it came back as a rescue system"
+    raise problem
+
+
+def _once_more(job: Job, stage: Stage, helped: list[bool], met: str) -> None:
+    """Disarm, and reset, once."""
+    if helped[0]:
+        return
+    helped[0] = True
+    stage.say(f"{met}: disarming it and resetting once")
+    if job.robot.rescue(job.host.server).active:
+        job.robot.disarm_rescue(job.host.server)
+    job.robot.reset(job.host.server)
+
+
+def _collect(job: Job, problem: TimedOut) -> TimedOut:
+    """What the machine says from its rescue system, where it is left; nothing is ever written again by itself."""
+    try:
+        rescue.claim(job)
+        login = rescue.boot(job)
+        with job.stages.stage("collected") as stage, Shell(login.address, login.key) as shell:
+            stage.facts = dict(remains.collect(shell, job.host))
+            stage.detail = "the machine is in its rescue system again: its disks, boot entries and journal were read"
+    except RunbookError as other:
+        found = f"{problem.found}. Its rescue system could not be asked either: {other.found}"
+        return TimedOut(problem.doing, found, problem.remedy)
+    last = stage.facts["journal"].splitlines()[-1][-300:]
+    found = f"{problem.found}. It is in its rescue system again, and nothing was written. Its journal: {last}"
+    return TimedOut(problem.doing, found, f"{problem.remedy}. To install it anew: plan again")
+
+
+def _verify(job: Job, address: Address, stage: Stage) -> tuple[Installed, Settled]:
+    """The new system is what was planned; it may take a moment to take its name."""
     doing, seen = f"verifying {job.host.name}", ["it did not answer"]
 
-    def look() -> Installed | None:
+    def look() -> tuple[Installed, Settled] | None:
         try:
             with Shell(address, job.login_key) as shell:
                 now = observe.installed(shell, job.distribution)
+                settled = observe.settled(shell, job.distribution, time.time())
         except (NoSsh, CommandTimedOut, CommandFailed) as problem:  # its sshd starts again in the first minute
             stage.say(problem.found)
             return None
         seen[0] = f"its host name still is {now.host_name!r}"
-        return now if now.host_name == job.host.name else None
+        return (now, settled) if now.host_name == job.host.name else None
 
     try:
-        found = stage.until(look, job.deadlines.settle, f"the host name {job.host.name}")
+        found, settled = stage.until(look, job.deadlines.settle, f"the host name {job.host.name}")
     except TimedOut:
         remedy = "its user-data was not applied: see `journalctl -t coreos-cloudinit` on it"
         raise ServiceFailed(doing, seen[0], remedy) from None
-    expected = replace(found, distribution=job.distribution, user_data_sha256=job.user_data_sha256)
-    if found != expected:
-        raise ServiceFailed(doing, f"expected {expected}, found {found}", "look at it, then install it again")
-    return found
+    if wrong := [*_wrong(job, found), *_unsettled(job, settled)]:
+        raise ServiceFailed(doing, "; ".join(wrong), "look at it, then install it again")
+    return found, settled
+
+
+def _wrong(job: Job, found: Installed) -> list[str]:
+    """What it says of itself otherwise than planned; an image of one's own is of the version that it is of."""
+    release = job.fleet.release
+    version = found.version if release.version == "current" or job.image else release.version
+    pairs = [
+        ("distribution", found.distribution, job.distribution),
+        ("version", found.version, version),
+        ("user-data's SHA-256", found.user_data_sha256, job.user_data_sha256),
+    ]
+    return [f"its {what} is {now or 'not there'}, expected {then}" for what, now, then in pairs if now != then]
+
+
+def _unsettled(job: Job, settled: Settled) -> list[str]:
+    """What is otherwise than planned in a system that has just booted for the first time."""
+    approved, release, updates = job.approved, job.fleet.release, job.fleet.updates
+    planned = approved.serial if approved else ""
+    wrong = []
+    if settled.root_serial != planned:
+        wrong.append(f"its root is on the disk {settled.root_serial or 'of no serial'}, and {planned} was written")
+    if settled.group and settled.group != release.channel:
+        wrong.append(f"it follows the channel {settled.group}, expected {release.channel}")
+    if settled.reboot_strategy != updates.reboot_strategy:
+        wrong.append(f"it reboots {settled.reboot_strategy or 'by default'}, expected {updates.reboot_strategy}")
+    if abs(settled.seconds_off) > _OFF:
+        wrong.append(f"its clock is off by {settled.seconds_off:.0f} s")
+    if settled.etcd:
+        wrong.append(f"etcd runs on it: {settled.etcd}")
+    return wrong

@@ -1,99 +1,156 @@
-"""Installing one dedicated machine, state by state, each with its own deadline, each reported.
+"""Installing one dedicated machine, state by state, each with its own deadline, each reported and remembered.
 
-planned → rescue armed → resetting → rescue pinned → inventoried → guarded → installed → verified on disk →
-rebooting → up → verified, and always at the end → tidied: our temporary key is deleted from Robot, and a rescue
-system that is still armed is disarmed.
+planned → rescue armed → resetting → rescue pinned → inventoried, under the first approval, which changes nothing but
+what the machine runs; then, under that of the very disk: confirmed → inventoried → guarded → wiped → installed →
+verified on disk → rebooting → up → verified. And always at the end → tidied: our temporary key is deleted from Robot,
+and a rescue system that is still armed is disarmed. A run that was cut off is gone on with where the facts say the
+machine is (`standing`).
 """
 
 from __future__ import annotations
 
-from typing import Any
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from ..errors import Refused, RunbookError
-from ..fleet import Dedicated, Fleet
-from ..plan import Watch
-from ..ssh import KeyPair
-from . import arrival, rescue, writing
+from ..plan import Progress
+from . import arrival, rescue, standing, writing
+from . import position as positions
 from .errors import RobotError
-from .facts import Installed
+from .facts import Disk, Installed
 from .job import Job
-from .loopback import is_loopback
-from .plan import NOT_YET
-from .robot import Robot
-from .stages import Deadlines, Stages
-from .target import HostKey
+from .plan import wanted
+
+T = TypeVar("T")
+
+Remember = Callable[[Mapping[str, Any]], None]
+"""Told what the inventory keeps of a machine: with `pending` as soon as its disk is written, without at the end."""
 
 
-def install(  # noqa: PLR0913 - each is a thing of its own that an install needs
-    fleet: Fleet,
-    host: Dedicated,
-    user_data: bytes,
-    installer: bytes,
-    robot: Robot,
-    login_key: str,
-    watch: Watch,
-    *,
-    deadlines: Deadlines = Deadlines(),  # noqa: B008 - frozen
-) -> dict[str, Any]:
+def inspect(job: Job) -> tuple[Disk, ...]:
+    """Boot the machine into its rescue system, and return its disks; nothing is written on any of them.
+
+    To be called under an approved plan. The machine is left in its rescue system. Raises RunbookError.
+    """
+    return _tidied(_heard(job), _inspect)[0]
+
+
+def install(job: Job, remember: Remember = lambda _: None) -> dict[str, Any]:
     """Wipe the host's disk and install its release; returns what the inventory keeps of it (see `Pin.of`).
 
-    To be called under an approved plan with its consent. `login_key` is the operator's private key, as text, which
-    the user-data must let in. Raises RunbookError where a fact differs from the plan; the machine is then left in the
-    state that the last report names. `left_behind` is among the facts only if the temporary key could not be deleted.
+    To be called under an approved plan with its consent, of which `job.desired` is the step's content; the login key
+    must be one that the user-data lets in. Raises RunbookError where a fact differs from the plan; the machine is then
+    left in the state that the last report names. `left_behind` is among the facts only if the temporary key could not
+    be deleted.
     """
-    for place in (robot.base_url, str(host.address)):
-        if not is_loopback(place):
-            raise Refused(f"installing {host.name}", f"{NOT_YET}; {place} is not one", "rehearse on a lab")
-    job = Job(fleet, host, user_data, installer, robot, login_key, Stages(host.name, watch), deadlines)
-    _check(job)
-    key = KeyPair.new(f"{host.name} install, temporary")
-    try:
-        login = rescue.boot(job, key)
-        host_key = writing.write(job, login)
-        found = arrival.boot(job, login, host_key)
-    except BaseException as error:
-        _tidy_after(error, job, key)
-        raise
-    return _facts(job, host_key, found) | _tidy(job, key)
+    entry, left = _tidied(_heard(job), lambda one: _install(one, remember))
+    whole = {**entry, **({"left_behind": left} if left else {})}
+    remember(whole)
+    job.memory.forget()
+    return whole
 
 
-def _check(job: Job) -> None:
-    """Robot still says what the plan was made from."""
+def _inspect(job: Job) -> tuple[Disk, ...]:
+    _check(job, "planned")
+    found = standing.look(job.host, job.memory.note, job.login_key)
+    if found.script == "running":
+        raise Refused(f"resetting {job.host.name}", "an install script runs on it", "wait for its end, then plan again")
+    return writing.inventory(job, job.rescue if found.system == "rescue" else rescue.boot(job))
+
+
+def _install(job: Job, remember: Remember) -> dict[str, Any]:
+    _check(job, "confirmed")
+    _unaltered(job)
+    position = _position(job)
+    if position in ("arm", "guard", "follow"):
+        login = rescue.boot(job) if position == "arm" else job.rescue
+        host_key = writing.write(job, login, follow=position == "follow")
+        remember({**_facts(job, host_key.public, host_key.fingerprint, None), "pending": True})
+    if position != "arrive":
+        arrival.reboot(job)
+    found = arrival.arrive(job)
+    note = job.memory.note
+    return _facts(job, note.host_key, note.host_key_fingerprint, found)
+
+
+def _position(job: Job) -> positions.Position:
+    """Where the facts say the machine is. Raises Refused where going on was not approved."""
+    note, name = job.memory.note, wanted(job.desired)
+    now = standing.look(job.host, note, job.login_key)
+    position = positions.position(note, now, name)
+    doing, again = f"going on with {job.host.name}", "plan again: nothing is written a second time by itself"
+    if position == "busy":
+        raise Refused(doing, "the install script of another plan runs on it", "wait for its end, then plan again")
+    if position == "lost":
+        raise Refused(doing, f"a write was begun, and what became of it is not known: {now.silence}", again)
+    expected = positions.attempt(note, now, name)
+    if job.approved is None or job.approved.attempt != expected:
+        raise Refused(doing, f"the plan is of another attempt at writing than the {expected}. one", again)
+    return position
+
+
+def _unaltered(job: Job) -> None:
+    """What is about to be written is what was approved."""
+    digests = {"user_data_sha256": job.user_data_sha256, "installer_sha256": hashlib.sha256(job.installer).hexdigest()}
+    if job.image:
+        digests["image_sha256"] = job.image.check().sha256
+    for name, found in digests.items():
+        if found != (planned := job.desired.get(name)):
+            raise Refused(f"installing {job.host.name}", f"{name} is {found}, the plan says {planned}", "plan again")
+
+
+def _check(job: Job, state: str) -> None:
+    """Robot still says what the plan was made from, and nobody else is at this server."""
     host = job.host
-    with job.stages.stage("planned") as stage:
+    with job.stages.stage(state) as stage:
         server = next((one for one in job.robot.servers() if one.number == host.server), None)
         found = f"{server.name} at {server.address}" if server else "no such server"
         if found != f"{host.name} at {host.address}":
             doing = f"checking server {host.server} at Robot"
             raise Refused(doing, f"expected {host.name} at {host.address}, found {found}", "plan again")
-        stage.detail = f"server {host.server} is {found}"
+        rescue.claim(job)
+        stage.detail = f"server {host.server} is {found}; our key {job.key.md5} is at Robot while this runs"
 
 
-def _tidy(job: Job, key: KeyPair) -> dict[str, str]:
-    """Tidy up after a success: what is left behind is reported as a failed stage, and the machine is installed."""
+def _tidied(job: Job, work: Callable[[Job], T]) -> tuple[T, str]:
+    """Do the work, and tidy up after it, whatever becomes of it; what was left behind is said."""
     try:
-        rescue.tidy(job, key)
+        done = work(job)
+    except BaseException as error:
+        _tidy_after(error, job)
+        raise
+    try:
+        rescue.tidy(job)
     except RobotError as problem:
-        return {"left_behind": f"the key {key.md5} at Robot: {problem.found}"}
-    return {}
+        return done, f"the key {job.key.md5} at Robot: {problem.found}"
+    return done, ""
 
 
-def _tidy_after(error: BaseException, job: Job, key: KeyPair) -> None:
+def _tidy_after(error: BaseException, job: Job) -> None:
     """Tidy up after a failure, which remains what is raised; what was left behind is noted on it."""
     try:
-        rescue.tidy(job, key)
+        rescue.tidy(job)
     except RunbookError as problem:
-        error.add_note(f"Left behind at Robot: the key {key.md5} ({problem.found})")
+        error.add_note(f"Left behind at Robot: the key {job.key.md5} ({problem.found})")
 
 
-def _facts(job: Job, host_key: HostKey, found: Installed) -> dict[str, Any]:
+def _heard(job: Job) -> Job:
+    """The same, with a client of Robot that says what it waits for."""
+    return replace(
+        job, robot=job.robot.telling(lambda text: job.watch(Progress(f"{job.host.name}/robot", "wait", text)))
+    )
+
+
+def _facts(job: Job, public: str, fingerprint: str, found: Installed | None) -> dict[str, Any]:
     return {
         "server": job.host.server,
         "address": str(job.host.address),
         "ssh_port": job.host.ssh_port,
-        "host_key": host_key.public,
-        "host_key_fingerprint": host_key.fingerprint,
+        "host_key": public,
+        "host_key_fingerprint": fingerprint,
         "disk": job.host.disk,
         "user_data_sha256": job.user_data_sha256,
-        "version": found.version,
+        "version": found.version if found else "",
     }

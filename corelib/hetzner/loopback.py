@@ -1,4 +1,4 @@
-"""Whether an endpoint is on this machine: until the guards are complete, nothing else is touched."""
+"""Whether an endpoint is on this machine, so that a proxy of the environment is not for it."""
 
 from __future__ import annotations
 

@@ -3,49 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from ..errors import RunbookError
 from ..fleet import Dedicated, Fleet
 from ..ssh import Address, HostKeyMismatch, Shell
-from .facts import Installed, Observation, Pin
-from .loopback import is_loopback
+from . import disks, standing
+from .facts import NOTHING, USER_DATA, Installed, Note, Observation, Pin, Settled
 from .robot import Robot
 
 USER = "core"
-USER_DATA = {
-    "flatcar": "/var/lib/flatcar-install/user_data",
-    "coreos": "/var/lib/coreos-install/user_data",
-}
+_AT_ONCE = 50
 
 
-def observe(fleet: Fleet, robot: Robot, pins: Mapping[str, Pin], login_key: str) -> dict[str, Observation]:
+def observe(
+    fleet: Fleet, robot: Robot, pins: Mapping[str, Pin], login_key: str, notes: Mapping[str, Note] | None = None
+) -> dict[str, Observation]:
     """An observation per dedicated host, by name; `login_key` is the operator's private key, as text.
 
-    Nothing at all is asked where a plan would refuse the endpoint anyway. Raises RobotError; a machine that does not
-    answer is an observation, not an error.
+    `notes` are of installs that have not ended. Raises RobotError; a machine that does not answer is an observation,
+    not an error.
     """
-    if not is_loopback(robot.base_url):
-        return {}
     servers = {server.number: server for server in robot.servers()}
-    return {
-        host.name: _ask(fleet, host, Observation(servers.get(host.server), pins.get(host.name)), login_key)
-        for host in fleet.dedicated
-    }
+    noted = notes or {}
+
+    def one(host: Dedicated) -> Observation:
+        known = Observation(servers.get(host.server), pins.get(host.name), note=noted.get(host.name, NOTHING))
+        return _ask(fleet, host, known, login_key, robot)
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return dict(zip((host.name for host in fleet.dedicated), pool.map(one, fleet.dedicated), strict=True))
 
 
-def _ask(fleet: Fleet, host: Dedicated, known: Observation, login_key: str) -> Observation:
-    """Ask the installed system, if one was ever installed by us and still is where it was."""
+def _ask(fleet: Fleet, host: Dedicated, known: Observation, login_key: str, robot: Robot) -> Observation:
+    """Ask what an install has left under way, else the installed system, if one was ever installed by us."""
+    if known.note != NOTHING:
+        found = standing.look(host, known.note, login_key)
+        known = replace(known, standing=found)
+        if found.system != "silent":
+            return known
     pin = known.pin
     if pin is None or (pin.address, pin.ssh_port) != (str(host.address), host.ssh_port):
-        return Observation(known.server, pin, silence="no host key is known of it")
+        return replace(known, silence="no host key is known of it")
     try:
         at = Address(pin.address, pin.ssh_port, USER, frozenset((pin.host_key_fingerprint,)))
         with Shell(at, login_key) as shell:
-            return Observation(known.server, pin, installed(shell, fleet.release.distribution))
+            return replace(known, installed=installed(shell, fleet.release.distribution))
     except HostKeyMismatch as problem:
-        return Observation(known.server, pin, silence=problem.found, impostor=problem.fingerprint)
+        last = robot.last_rescue(host.server)
+        if last is not None and problem.fingerprint in last.host_keys:
+            return replace(known, silence="its rescue system answers")
+        return replace(known, silence=problem.found, impostor=problem.fingerprint)
     except RunbookError as problem:
-        return Observation(known.server, pin, silence=problem.found)
+        return replace(known, silence=problem.found)
 
 
 def installed(shell: Shell, distribution: str) -> Installed:
@@ -57,6 +68,19 @@ def installed(shell: Shell, distribution: str) -> Installed:
         distribution=release.get("ID", ""),
         version=release.get("VERSION_ID", ""),
         user_data_sha256=digest.out.split()[0] if digest.code == 0 else "",
+    )
+
+
+def settled(shell: Shell, distribution: str, now: float) -> Settled:
+    """What an installed system says of its disk, updates, clock (`now`: POSIX, here) and etcd. Raises SshError."""
+    updates = _settings(shell.run("cat", f"/etc/{distribution}/update.conf").out)
+    names = shell.run("sh", "-c", "cat /proc/[0-9]*/comm 2>/dev/null").out.split()
+    return Settled(
+        root_serial=disks.root_of(shell.read("lsblk", "--json", "-b", "-o", disks.COLUMNS)),
+        group=updates.get("GROUP", ""),
+        reboot_strategy=updates.get("REBOOT_STRATEGY", ""),
+        seconds_off=float(shell.read("date", "+%s")) - now,
+        etcd=", ".join(sorted({name for name in names if name.startswith("etcd")})),
     )
 
 

@@ -1,18 +1,22 @@
-"""What is to be done to the dedicated machines: keep, install, or why not. Pure."""
+"""What is to be done to the dedicated machines: keep, look at their disks, install, or why not. Pure."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from ..fleet import Dedicated, Fleet
-from ..plan import Change, Plan, Step
-from .facts import Installed, Observation, Server
-from .loopback import is_loopback
+from ..plan import Action, Change, Plan, Step
+from . import guards
+from . import position as positions
+from .disks import describe
+from .facts import NOTHING, Disk, Installed, Observation, Server
 
 RUNBOOK = "install-hetzner"
-NOT_YET = "until its guards are complete, this version installs on a lab's endpoint only (127.0.0.0/8)"
+RESETS_AN_HOUR = 50  # Robot's limit of POST /reset
+_LOOK = "/rescue"
 
 
 def plan(
@@ -24,13 +28,16 @@ def plan(
     endpoint: str,
     refused: tuple[Step, ...] = (),
 ) -> Plan:
-    """A step per dedicated host, behind those that are refused already. `user_data` by host name."""
+    """A step per dedicated host, behind those that are refused already. `user_data` by host name.
+
+    A machine whose disks nobody has looked at yet is booted into its rescue system first; which disk is wiped is the
+    next plan's affair, and needs its own approval.
+    """
     steps = list(refused)
     for host in fleet.dedicated:
         desired = _desired(fleet, host, user_data[host.name], installer_sha256)
         observed = observations.get(host.name, Observation(None))
-        problem = _forbids(host, observed, endpoint)
-        steps.append(_blocked(host, problem, desired) if problem else _step(fleet, host, observed, desired))
+        steps.append(_step(fleet, host, observed, desired))
     return Plan(RUNBOOK, fleet.environment, {"robot": endpoint}, code, tuple(steps))
 
 
@@ -39,12 +46,38 @@ def target(host: Dedicated) -> str:
     return f"{host.name}/server/{host.server}"
 
 
+def looks(step: Step) -> bool:
+    """Whether a step is no more than a look at the disks."""
+    return step.target.endswith(_LOOK)
+
+
 def consent(host: Dedicated) -> str:
     """The text that an operator must consent to."""
-    return f"wipe {host.disk}"
+    return f"wipe {host.disk} of {host.name}"
+
+
+def wanted(desired: Mapping[str, Any]) -> str:
+    """What names the thing that is written, whichever attempt at it this is."""
+    thing = {name: value for name, value in desired.items() if name not in ("target", "attempt")}
+    return hashlib.sha256(json.dumps(thing, sort_keys=True).encode()).hexdigest()
+
+
+def resets(plan: Plan) -> str:
+    """How long Robot's limit of resets makes a plan last, in words; empty where it is never reached."""
+    count = sum(looks(step) for step in plan.pending)
+    hours = (count - 1) // RESETS_AN_HOUR
+    if hours < 1:
+        return ""
+    return f"Robot allows {RESETS_AN_HOUR} resets in an hour: {count} machines take at least {hours} h"
 
 
 def _desired(fleet: Fleet, host: Dedicated, user_data: bytes, installer_sha256: str) -> dict[str, Any]:
+    hetzner = fleet.hetzner
+    source: dict[str, Any] = {}
+    if hetzner and hetzner.image:
+        source = {"image_sha256": hetzner.image.sha256}
+    elif hetzner and hetzner.mirror:
+        source = {"mirror": hetzner.mirror}
     return {
         "server": host.server,
         "address": str(host.address),
@@ -53,15 +86,103 @@ def _desired(fleet: Fleet, host: Dedicated, user_data: bytes, installer_sha256: 
         "release": fleet.release.model_dump(mode="json"),
         "user_data_sha256": hashlib.sha256(user_data).hexdigest(),
         "installer_sha256": installer_sha256,
+        **source,
     }
 
 
-def _forbids(host: Dedicated, observed: Observation, endpoint: str) -> str:
-    """Why nothing may be done to a host; empty if something may."""
-    for place in (endpoint, str(host.address)):
-        if not is_loopback(place):
-            return f"{NOT_YET}; {place} is not one"
-    return _disagreement(host, observed.server) or _imposture(observed)
+def _step(fleet: Fleet, host: Dedicated, observed: Observation, desired: dict[str, Any]) -> Step:
+    if problem := _disagreement(host, observed.server) or _imposture(observed):
+        return _blocked(host, problem, desired)
+    note, now = observed.note, observed.installed
+    changes = _changes(fleet, host, observed, desired)
+    if note == NOTHING and now is not None and not changes:
+        why = f"installed: {now.distribution} {now.version} answers with its pinned host key, its user-data is the same"
+        return Step(target(host), "keep", f"{host.name} at {host.address}", why, desired=desired)
+    return _next(fleet, host, observed, desired, changes)
+
+
+def _next(
+    fleet: Fleet, host: Dedicated, observed: Observation, desired: dict[str, Any], changes: tuple[Change, ...]
+) -> Step:
+    note, now = observed.note, observed.standing
+    position = positions.position(note, now, wanted(desired))
+    if position == "busy":
+        return _blocked(host, "the install script of another plan runs on it: wait for its end", desired)
+    if position in ("arm", "lost"):
+        return _look(host, observed, changes, lost=position == "lost")
+    attempt = positions.attempt(note, now, wanted(desired))
+    goes_on = attempt == note.attempt
+    if goes_on:
+        planned = dict(note.target)
+    else:
+        found = [disk for disk in now.disks if host.disk in disk.names]
+        if problem := _unfit(host, now.disks, found):
+            return _blocked(host, problem, desired)
+        planned = _as_planned(found[0])
+    about = f"{planned['model']} {planned['serial']}, {planned['size'] / 10**9:.1f} GB"
+    action: Action = "replace" if observed.pin is not None and observed.pin.known else "create"
+    return Step(
+        target=target(host),
+        action=action,
+        what=f"{_source(fleet)} on {host.disk} ({about}) of {_words(host, observed.server)}",
+        why=_goes_on(position) if goes_on else _why(observed, changes),
+        interrupts=f"all data on {host.disk} is lost: {'; '.join(planned['holds']) or 'it holds nothing known'}",
+        consent=consent(host),
+        changes=changes,
+        desired={**desired, "target": planned, "attempt": attempt},
+    )
+
+
+def _look(host: Dedicated, observed: Observation, changes: tuple[Change, ...], *, lost: bool) -> Step:
+    why = f"{_why(observed, changes)}; which disk is wiped is planned when its disks have been looked at"
+    if lost:
+        why = f"a write was begun, and what became of it is not known: {observed.standing.silence}"
+    return Step(
+        target=f"{target(host)}{_LOOK}",
+        action="change",
+        what=f"boot the rescue system, and look at the disks, of {_words(host, observed.server)}; nothing is written",
+        why=why,
+        interrupts=f"{host.name} is reset at once, and stays in its rescue system",
+        desired={"server": host.server, "address": str(host.address), "ssh_port": host.ssh_port},
+    )
+
+
+def _unfit(host: Dedicated, disks: tuple[Disk, ...], found: list[Disk]) -> str:
+    """Why none of these disks may be overwritten."""
+    seen = "; ".join(sorted(describe(disk) for disk in disks)) or "none"
+    if len(found) > 1:
+        return f"several disks have the name {host.disk}; disks seen: {seen}"
+    if not found:
+        todo = f"nothing was written: name one of these as the disk of {host.name}, or have the missing one looked for"
+        return f"no disk has the name {host.disk}; disks seen: {seen}; {todo}"
+    problem = guards.blocks(found[0])
+    return f"{host.disk}: {problem}" if problem else ""
+
+
+def _as_planned(disk: Disk) -> dict[str, Any]:
+    return {"serial": disk.serial, "model": disk.model, "size": disk.size, "holds": list(disk.holds)}
+
+
+def _source(fleet: Fleet) -> str:
+    release, hetzner = fleet.release, fleet.hetzner
+    if hetzner and hetzner.image:
+        checked = "no signature is checked, its SHA-256 is"
+        return f"{release.distribution} from the local image {hetzner.image.file} ({checked})"
+    mirror = f" from {hetzner.mirror}" if hetzner and hetzner.mirror else ""
+    return f"{release.distribution} {release.channel} {release.version}{mirror}"
+
+
+def _words(host: Dedicated, server: Server | None) -> str:
+    about = f"{server.product}, {server.location}" if server else "unknown"
+    return f"server {host.server} {host.name} at {host.address} ({about})"
+
+
+def _goes_on(position: str) -> str:
+    return {
+        "guard": "the interrupted install goes on: its script was not begun",
+        "follow": "the interrupted install goes on: its script was begun, and is not begun again",
+        "reboot": "the interrupted install goes on: it is on the disk, and checked; the machine is to be rebooted",
+    }.get(position, "the interrupted install goes on: it is on the disk, and the new system is waited for")
 
 
 def _disagreement(host: Dedicated, server: Server | None) -> str:
@@ -87,24 +208,6 @@ def _imposture(observed: Observation) -> str:
     )
 
 
-def _step(fleet: Fleet, host: Dedicated, observed: Observation, desired: Mapping[str, Any]) -> Step:
-    now = observed.installed
-    changes = _changes(fleet, host, observed, desired)
-    if now is not None and not changes:
-        why = f"installed: {now.distribution} {now.version} answers with its pinned host key, its user-data is the same"
-        return Step(target(host), "keep", f"{host.name} at {host.address}", why, desired=desired)
-    return Step(
-        target=target(host),
-        action="create" if observed.pin is None else "replace",
-        what=f"{fleet.release.distribution} {fleet.release.channel} {fleet.release.version} on {host.disk}",
-        why=_why(observed, changes),
-        interrupts=f"{host.name} is reset at once, and all data on {host.disk} is lost",
-        consent=consent(host),
-        changes=changes,
-        desired=desired,
-    )
-
-
 def _changes(fleet: Fleet, host: Dedicated, observed: Observation, desired: Mapping[str, Any]) -> tuple[Change, ...]:
     """What differs between an installed system and the desired one; its version is its own updater's affair."""
     pin = observed.pin
@@ -119,8 +222,12 @@ def _changes(fleet: Fleet, host: Dedicated, observed: Observation, desired: Mapp
 
 
 def _why(observed: Observation, changes: tuple[Change, ...]) -> str:
-    if observed.pin is None:
+    if observed.standing.script == "bad":
+        return "the last attempt at writing has failed, and its disk is not bootable"
+    if observed.pin is None or not observed.pin.known:
         return "never installed by this project"
+    if observed.standing.system == "rescue":
+        return "it was installed by this project, and is in its rescue system to be installed anew"
     if observed.installed is None:
         return f"it does not answer as the system that was installed: {observed.silence}"
     return f"{', '.join(change.name for change in changes)} differs"

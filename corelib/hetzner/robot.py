@@ -2,36 +2,63 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
+import copy
+import itertools
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import requests
+from requests.adapters import HTTPAdapter
 
+from .clock import Clock
 from .errors import Conflict, LoginRefused, NoAnswer, NotFound, RateLimited, Rejected, ResetUnknown, RobotError
 from .facts import Rescue, Server
 from .loopback import is_loopback
 
 Form = Mapping[str, str | list[str]]
 
+_AT_ONCE = 64  # connections that are kept
 _PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds between tries of a GET
 _KINDS: dict[int, type[RobotError]] = {404: NotFound, 409: Conflict}
 _RESET_HINT = "look at the machine (Robot, vKVM) before anything is sent again"
 
 
-class Robot:
-    """One account. Every method asks once; only a GET is tried again, and a refused login never."""
+Say = Callable[[str], None]
 
-    def __init__(
-        self, base_url: str, user: str, password: str, verify: bool | str = True, *, patience: float = 60.0
+
+class Robot:
+    """One account. Every method asks once; only a GET is tried again, and a refused login never.
+
+    Where the rate is limited it waits as it is told, and says so to `say`, for at most `queue` seconds.
+    """
+
+    def __init__(  # noqa: PLR0913 - a client has as many knobs
+        self,
+        base_url: str,
+        user: str,
+        password: str,
+        verify: bool | str = True,
+        *,
+        patience: float = 60.0,
+        queue: float = 7200.0,
+        clock: Clock = Clock(),  # noqa: B008 - frozen
+        say: Say = lambda _: None,
     ) -> None:
         """`verify` is a CA file, or True for the system's; `patience` in seconds bounds all tries of one request."""
         self.base_url = base_url.rstrip("/")
         self._session = requests.Session()
+        self._session.mount("https://", HTTPAdapter(pool_maxsize=_AT_ONCE))
         self._session.auth = (user, password)
         self._session.trust_env = not is_loopback(base_url)  # a proxy or CA of the environment is not for a lab
         self._verify = verify
-        self._patience = patience
+        self._patience, self._queue = patience, queue
+        self._clock, self._say = clock, say
+
+    def telling(self, say: Say) -> Robot:
+        """The same client, which says to somebody else what it waits for."""
+        other = copy.copy(self)
+        other._say = say  # noqa: SLF001 - a copy of itself
+        return other
 
     def servers(self) -> tuple[Server, ...]:
         """Every server of the account. Raises RobotError, as all methods do."""
@@ -66,6 +93,24 @@ class Robot:
         except NoAnswer as problem:
             raise ResetUnknown(f"resetting server {number}", problem.found, _RESET_HINT) from None
 
+    def resets(self, number: int) -> tuple[str, ...]:
+        """The kinds of reset that a server offers: sw (Ctrl-Alt-Del), hw (the button), and others."""
+        return tuple(self._get(f"/reset/{number}")["reset"]["type"])
+
+    def wakes(self, number: int) -> bool:
+        """Whether a server that is off can be woken over the LAN."""
+        try:
+            self._get(f"/wol/{number}")
+        except NotFound as problem:
+            if problem.code == "WOL_NOT_AVAILABLE":
+                return False
+            raise
+        return True
+
+    def wake(self, number: int) -> None:
+        """Send a Wake-on-LAN packet: a server that is off boots, one that runs does not care; 10 in an hour."""
+        self._send("POST", f"/wol/{number}")
+
     def key_names(self) -> dict[str, str]:
         """The names of the account's SSH keys by MD5 fingerprint."""
         try:
@@ -83,20 +128,20 @@ class Robot:
 
     def _get(self, path: str) -> Any:
         """GET, again while Robot is silent or in maintenance, for as long as `patience` lasts."""
-        deadline = time.monotonic() + self._patience
-        for pause in (*_PAUSES, *[_PAUSES[-1]] * 100):
+        deadline = self._clock.now() + self._patience
+        for pause in itertools.chain(_PAUSES, itertools.repeat(_PAUSES[-1])):
             try:
-                return self._send("GET", path, deadline=deadline)
-            except NoAnswer:
-                if time.monotonic() + pause > deadline:
+                return self._send("GET", path)
+            except NoAnswer as problem:
+                if self._clock.now() + pause > deadline:
                     raise
-                time.sleep(pause)
+                self._say(f"{problem.found}: asking again")
+                self._clock.sleep(pause)
         raise AssertionError("the deadline ends the loop")
 
-    def _send(self, method: str, path: str, form: Form | None = None, deadline: float | None = None) -> Any:
-        """One request; where the rate is limited it waits as it is told, until the deadline."""
-        doing = f"{method} {path} at Robot"
-        deadline = deadline if deadline is not None else time.monotonic() + self._patience
+    def _send(self, method: str, path: str, form: Form | None = None) -> Any:
+        """One request; where the rate is limited it waits as it is told, and says so."""
+        doing, deadline = f"{method} {path} at Robot", self._clock.now() + self._queue
         while True:
             answer = self._ask(method, path, form, doing)
             if answer.ok:
@@ -105,10 +150,11 @@ class Robot:
             if error.get("code") != "RATE_LIMIT_EXCEEDED":
                 raise _refusal(answer.status_code, error, doing)
             wait = float(error.get("interval") or 60)
-            if time.monotonic() + wait > deadline:
-                found = f"the limit of {error.get('max_request')} requests is used up for up to {wait:.0f} s"
+            found = f"the limit of {error.get('max_request')} requests is used up for up to {wait:.0f} s"
+            if self._clock.now() + wait > deadline:
                 raise RateLimited(doing, found, "wait, then run again", 403, "RATE_LIMIT_EXCEEDED")
-            time.sleep(wait)
+            self._say(f"{doing}: {found}; waiting for that")
+            self._clock.sleep(wait)
 
     def _ask(self, method: str, path: str, form: Form | None, doing: str) -> requests.Response:
         url = f"{self.base_url}{path}"
@@ -136,7 +182,8 @@ def _server(shown: Mapping[str, Any]) -> Server:
 def _rescue(shown: Mapping[str, Any]) -> Rescue:
     keys = (str(one["key"]["fingerprint"]) for one in shown.get("host_key") or ())
     pinned = frozenset(f"SHA256:{key.removeprefix('SHA256:').rstrip('=')}" for key in keys)
-    return Rescue(bool(shown["active"]), pinned, str(shown.get("boot_time") or ""))
+    let_in = frozenset(str(one["key"]["fingerprint"]) for one in shown.get("authorized_key") or ())
+    return Rescue(bool(shown["active"]), pinned, str(shown.get("boot_time") or ""), let_in)
 
 
 def _content(answer: requests.Response, doing: str) -> Any:
@@ -177,6 +224,7 @@ def _remedy(code: str) -> str:
     return {
         "RESET_MANUAL_ACTIVE": "a manual reset is under way at Hetzner: wait for its end",
         "BOOT_ALREADY_ENABLED": "another boot configuration is active: deactivate it in Robot, or let it be used up",
+        "WOL_NOT_AVAILABLE": "it listens to no Wake-on-LAN: press its power button (Robot, reset)",
         "SERVER_NOT_FOUND": "check the server's number, and that the web-service user may see it",
     }.get(code, "")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 
 from ..errors import RunbookError, TimedOut
 from ..plan import Progress, Watch
+from .clock import Clock
 
 T = TypeVar("T")
 
@@ -22,6 +22,7 @@ class Stage:
 
     target: str
     watch: Watch
+    clock: Clock = field(default_factory=Clock)
     detail: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
     _said: str = ""
@@ -34,30 +35,34 @@ class Stage:
 
     def until(self, look: Callable[[], T | None], seconds: float, waiting_for: str, remedy: str = "") -> T:
         """Look again and again until there is something. Raises TimedOut after `seconds`."""
-        deadline, pause = time.monotonic() + seconds, _FIRST
-        self.say(waiting_for)
+        deadline, pause = self.clock.now() + seconds, _FIRST * self.clock.speed
+        self.say(f"{waiting_for}; for at most {seconds:.0f} s")
         while (found := look()) is None:
-            if time.monotonic() + pause > deadline:
+            if self.clock.now() + pause > deadline:
                 raise TimedOut(f"{self.target}: {waiting_for}", f"not within {seconds:.0f} s", remedy)
-            time.sleep(pause)
-            pause = min(pause * 1.3, _MOST)
+            self.clock.sleep(pause)
+            pause = min(pause * 1.3, max(_MOST, _FIRST * self.clock.speed))
         return found
 
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """The stages of one host's install."""
+    """The stages of one host's install; `reached` is told the name of each that is done."""
 
     host: str
     watch: Watch
+    clock: Clock = field(default_factory=Clock)
+    reached: Callable[[str], None] = lambda _: None
 
     @contextmanager
     def stage(self, name: str, *, tidying: bool = False) -> Iterator[Stage]:
         """One state, to be reached in a `with`: if the watch refuses its beginning, nothing of it is done."""
-        stage = Stage(f"{self.host}/{name}", self.watch)
+        stage = Stage(f"{self.host}/{name}", self.watch, self.clock)
         self.watch(Progress(stage.target, "begin", tidying=tidying))
         try:
             yield stage
+            if not tidying:
+                self.reached(name)
         except BaseException as error:
             detail = error.found if isinstance(error, RunbookError) else type(error).__name__
             self.watch(Progress(stage.target, "failed", detail, stage.facts))
@@ -69,8 +74,9 @@ class Stages:
 class Deadlines:
     """Seconds that each part may take; the rescue system was seen to need 330, an install 274."""
 
-    rescue: float = 900
+    rescue: float = 600
     ssh: float = 180
     write: float = 1800
     boot: float = 900
     settle: float = 120
+    stuck: float = 60  # a rescue system that was asked to reboot and still answers

@@ -1,77 +1,119 @@
-"""From the rescue system onto the disk: find it, guard it, run the install script, check what it wrote."""
+"""From the rescue system onto the disk: find it, guard it, wipe it, run the install script, check what it wrote."""
 
 from __future__ import annotations
 
 import hashlib
-import time
 
+from ..errors import Refused
 from ..ssh import CommandTimedOut, NoSsh, Shell
-from . import disks, target
+from . import disks, guards, target, uploads
 from .facts import Disk
 from .job import Job, Login
+from .plan import wanted
 from .stages import Stage
 
 
-def write(job: Job, login: Login) -> target.HostKey:
-    """Wipe the one disk and install on it; returns the host key that the installed system will have."""
-    with Shell(login.address, login.key) as shell:
-        disk = _guard(job, shell)
-        with job.stages.stage("installed") as stage:
-            _start(job, shell, disk, stage)
-            code, log = _follow(job, login, stage)
-            stage.facts |= {"exit_code": code, "log": log}
-            stage.detail = target.judge(job.host, code, log)
-    with Shell(login.address, login.key) as shell, job.stages.stage("verified on disk") as stage:
-        host_key = target.prepare(shell, job.host, disk, job.distribution, job.user_data_sha256)
-        stage.detail = f"user-data as planned; the new system's host key will be {host_key.fingerprint}"
-        stage.facts = {"host_key": host_key.public, "user_data_sha256": job.user_data_sha256}
-    return host_key
-
-
-def _guard(job: Job, shell: Shell) -> Disk:
-    """The one disk that may be written."""
-    with job.stages.stage("inventoried") as stage:
+def inventory(job: Job, login: Login) -> tuple[Disk, ...]:
+    """The disks that the machine has, as they are now."""
+    with job.stages.stage("inventoried") as stage, Shell(login.address, login.key) as shell:
         found = target.inventory(shell)
         stage.detail = "; ".join(disks.describe(disk) for disk in found)
-    with job.stages.stage("guarded") as stage:
-        disk = disks.choose(found, job.host.disk, job.host.name)
-        stage.detail = f"only {disks.describe(disk)} will be written"
-        stage.facts = {"path": disk.path, "serial": disk.serial, "signatures": target.signatures(shell, disk)}
-    return disk
+        stage.facts = {"firmware": target.firmware(shell)}
+    return found
 
 
-def _start(job: Job, shell: Shell, disk: Disk, stage: Stage) -> None:
-    """Upload script and user-data, and start the one with the other."""
-    script = target.upload(shell, f"{job.distribution}-install", job.installer)
-    user_data = target.upload(shell, "user_data", job.user_data)
-    command = target.start(shell, job.host, disk, job.fleet.release, script, user_data)
-    stage.facts = {"command": command, "installer_sha256": hashlib.sha256(job.installer).hexdigest()}
+def write(job: Job, login: Login, *, follow: bool) -> target.HostKey:
+    """Wipe the one disk and install on it; returns the host key that the installed system will have.
+
+    With `follow` the script of this attempt runs already, or has ended: it is not begun again.
+    """
+    if not follow:
+        _begin(job, login)
+    with job.stages.stage("installed") as stage:
+        if not follow:
+            _start(job, login, stage)
+        code, log = _follow(job, login, stage)
+        stage.facts |= {"exit_code": code, "log": log}
+        stage.detail = target.judge(job.host, code, log)
+    return _check(job, login)
+
+
+def _begin(job: Job, login: Login) -> None:
+    """Find the one disk that may be written, and wipe it."""
+    note, approved = job.memory.note, job.approved
+    begun = note.open and approved is not None and note.attempt == approved.attempt
+    found = inventory(job, login)
+    with Shell(login.address, login.key) as shell:
+        with job.stages.stage("guarded") as stage:
+            disk = guards.check(found, approved, job.host.name, begun=begun)
+            down = guards.teardown(disk)
+            if job.image:
+                uploads.room(shell, job.image)
+            stage.detail = f"only {disks.describe(disk)} will be written"
+            stage.facts = {"path": disk.path, "serial": disk.serial, "signatures": target.signatures(shell, disk)}
+        with job.stages.stage("wiped") as stage:
+            attempt, plain = job.desired["attempt"], dict(job.desired["target"])
+            job.memory.keep(open=True, attempt=attempt, wanted=wanted(job.desired), target=plain)
+            target.wipe(shell, job.host.disk, disk, down)
+            taken = f"; taken down before: {', '.join(one.path for one in disk.holders)}" if disk.holders else ""
+            stage.detail = f"every signature on {disk.path} was erased{taken}"
+
+
+def _start(job: Job, login: Login, stage: Stage) -> None:
+    """Upload what the script needs, and start it, on the disk that has the approved name now."""
+    attempt = job.memory.note.attempt
+    with Shell(login.address, login.key) as shell:
+        disk = _target(job, shell)
+        script = uploads.upload(shell, attempt, f"{job.distribution}-install", job.installer, "700")
+        user_data = uploads.upload(shell, attempt, "user_data", job.user_data)
+        image = uploads.send(shell, attempt, job.image, stage.say, job.deadlines.write) if job.image else ""
+        uefi = target.firmware(shell) == "UEFI"
+        command = target.command(job.fleet, job.host, script, user_data, image, uefi=uefi)
+        stage.facts = {"command": command, "installer_sha256": hashlib.sha256(job.installer).hexdigest()}
+        target.start(shell, job.host.disk, disk, attempt, command)
 
 
 def _follow(job: Job, login: Login, stage: Stage) -> tuple[int, str]:
     """Wait for the script's exit code and show its log; a lost connection is made again, the script never."""
-    deadline = time.monotonic() + job.deadlines.write
+    deadline = job.clock.now() + job.deadlines.write
+    remedy = "it may still run: look at the machine. To give it up, reset the machine in Robot, and plan again"
 
     def look() -> tuple[int, str] | None:
         try:
             with Shell(login.address, login.key) as shell:
-                return _watch(shell, deadline - time.monotonic(), stage)
+                left = deadline - job.clock.now()
+                return stage.until(lambda: _tail(job, shell, stage), left, "the install script", remedy)
         except (NoSsh, CommandTimedOut) as problem:  # refused, or fallen silent
             stage.say(f"connection lost, the install goes on without it: {problem.found}")
             return None
 
-    remedy = "it may still run: look at the machine before anything else"
     return stage.until(look, job.deadlines.write, "the install script", remedy)
 
 
-def _watch(shell: Shell, seconds: float, stage: Stage) -> tuple[int, str]:
-    """Look at log and exit code over one connection."""
+def _tail(job: Job, shell: Shell, stage: Stage) -> tuple[int, str] | None:
+    code, log = target.progress(shell, job.memory.note.attempt)
+    stage.say(log.splitlines()[-1] if log else "")
+    return None if code is None else (code, log)
 
-    def look() -> tuple[int, str] | None:
-        code, log = target.progress(shell)
-        stage.say(log.splitlines()[-1] if log else "")
-        return None if code is None else (code, log)
 
-    return stage.until(
-        look, seconds, "the install script", "it may still run: look at the machine before anything else"
-    )
+def _check(job: Job, login: Login) -> target.HostKey:
+    """What is on the disk now, before the machine boots from it."""
+    with Shell(login.address, login.key) as shell, job.stages.stage("verified on disk") as stage:
+        disk = _target(job, shell)
+        labels = target.layout(shell, job.host, disk)
+        entry = f"; {target.boot_entry(shell, job.host)}" if target.firmware(shell) == "UEFI" else ""
+        host_key = target.prepare(shell, job.host, labels["ROOT"], job.distribution, job.user_data_sha256)
+        job.memory.keep(host_key=host_key.public, host_key_fingerprint=host_key.fingerprint)
+        made = f"the new system's host key will be {host_key.fingerprint}"
+        stage.detail = f"partitions {', '.join(sorted(labels))}{entry}; user-data as planned; {made}"
+        stage.facts = {"host_key": host_key.public, "user_data_sha256": job.user_data_sha256}
+    return host_key
+
+
+def _target(job: Job, shell: Shell) -> Disk:
+    """The approved disk, where it is now. Raises Refused if it is another one."""
+    disk, approved = disks.choose(target.inventory(shell), job.host.disk, job.host.name), job.approved
+    differs = "nothing was approved" if approved is None else approved.differs(disk)
+    if differs:
+        raise Refused(f"looking at {disk.path} of {job.host.name}", differs, "nothing more is done: look at it")
+    return disk

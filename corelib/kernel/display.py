@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ..views import View
@@ -26,12 +27,12 @@ class Live:
         self._handle: Any = None
         self._last = 0.0
 
-    def show(self, view: View, *, force: bool = False) -> None:
-        """Show this view in the place of the last one."""
+    def show(self, view: View | Callable[[], View], *, force: bool = False) -> None:
+        """Show this view in the place of the last one; a function that makes it is called only if it is shown."""
         with self._lock:
             if self._shown and (force or time.monotonic() - self._last >= _PAUSE):
                 self._last = time.monotonic()
-                self._context.run(self._put, view)
+                self._context.run(self._put, view() if callable(view) else view)
 
     def _put(self, view: View) -> None:
         from IPython.display import display  # noqa: PLC0415 - absent where no Jupyter is installed

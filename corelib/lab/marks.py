@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from .site import MARK
+from .places import MARK
 
 _PATIENCE = 10.0  # seconds in which killed processes have to be gone
 
@@ -35,6 +34,8 @@ def end(lab: str) -> int:
 
     Raises TimeoutError if one is still there after ten seconds.
     """
+    import signal  # noqa: PLC0415 - all of its names are made constants then, and most only look whether a lab lives
+
     ended: set[int] = set()
     deadline = time.monotonic() + _PATIENCE
     while pids := marked(lab):

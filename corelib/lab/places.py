@@ -1,15 +1,22 @@
-"""Where a lab keeps its files: `.lab/<network>/` in the project, and a lock beside it."""
+"""Where a lab keeps its files (`.lab/<network>/` in the project, and a lock beside it), and what it is known by."""
 
 from __future__ import annotations
 
-import hashlib
 from ipaddress import IPv4Network
 from pathlib import Path
+
+from ..digests import blake2b
 
 ENDPOINTS = "lab.json"  # present when the lab is ready
 USERS = "users.lock"  # every user holds it shared
 KEEP = "keep"  # present: the lab stays until it is stopped
 LOG = "supervisor.log"
+
+MARK = "RUNBOOKS_LAB"  # the environment variable that marks every process of a lab with its id
+
+CONTROL = 250  # the last octet of the address that all stand-ins of providers listen on
+ARM_PORT, IDENTITY_PORT, ROBOT_PORT, CONTROL_PORT = 8443, 8444, 8445, 8446
+PUBLIC = range(100, 200)  # last octets handed out as public addresses of the cloud
 
 
 def folder(root: Path, network: IPv4Network) -> Path:
@@ -24,4 +31,4 @@ def lock_file(root: Path, network: IPv4Network) -> Path:
 
 def identity(root: Path, network: IPv4Network) -> str:
     """The lab's id: the same for one project and network, so that what a crash left behind can be found."""
-    return hashlib.sha256(f"{root.resolve()} {network}".encode()).hexdigest()[:12]
+    return blake2b(f"{root.resolve()} {network}".encode(), digest_size=6).hexdigest()

@@ -13,11 +13,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Protocol
 
-MARK = "RUNBOOKS_LAB"  # the environment variable that marks every process of a lab with its id
-
-CONTROL = 250  # the last octet of the address that all stand-ins of providers listen on
-ARM_PORT, IDENTITY_PORT, ROBOT_PORT, CONTROL_PORT = 8443, 8444, 8445, 8446
-PUBLIC = range(100, 200)  # last octets handed out as public addresses of the cloud
+from .places import MARK
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,7 +41,7 @@ class Sshd:
 
     async def listen(self, address: str, port: int, host_keys: Sequence[Any]) -> None:
         """Answer on `address`. Raises OSError when it is taken."""
-        self._listener = await asyncssh.listen(
+        listening = asyncssh.listen(
             address,
             port,
             server_factory=lambda: _Visitor(self.door, self.forwards, self._connections),
@@ -52,6 +53,12 @@ class Sshd:
             login_timeout=20,
             allow_scp=False,
         )
+        opening = asyncio.ensure_future(listening)
+        try:
+            self._listener = await asyncio.shield(opening)
+        except asyncio.CancelledError:  # the power went meanwhile: a listener that nobody knows would answer for ever
+            (await opening).close()
+            raise
 
     def drop(self) -> None:
         """Stop answering, and drop who is connected, as when the power is cut."""

@@ -1,7 +1,7 @@
 """The supervisor: one process per lab. It serves the stand-ins, owns every child, and ends with its last user.
 
-Run as `python -m corelib.lab.supervisor ROOT NETWORK IDLE` by the lab's client. Everything runs on one event loop in
-the main thread: children get their parent-death signal from the thread that spawns them.
+Run as `python -m corelib.lab.supervisor ROOT NETWORK IDLE SPEED` by the lab's client. Everything runs on one event
+loop in the main thread: children get their parent-death signal from the thread that spawns them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ import tornado.web
 
 from . import arm, marks, pki, places, robot
 from .host import Fleet
-from .site import CONTROL, CONTROL_PORT, MARK, Site
+from .places import CONTROL, CONTROL_PORT, MARK
+from .site import Site
 
 _LOOK = 0.5  # seconds between two looks for users
 
@@ -41,14 +42,18 @@ class Status(tornado.web.RequestHandler):
         self.write({"since": self._since, "hosts": self._fleet.status()})
 
 
-async def serve(root: Path, network: IPv4Network, idle: float) -> None:
-    """Serve until SIGTERM, or until nobody has used the lab for `idle` seconds (0: until SIGTERM)."""
+async def serve(root: Path, network: IPv4Network, idle: float, speed: float) -> None:
+    """Serve until SIGTERM, or until nobody has used the lab for `idle` seconds (0: until SIGTERM).
+
+    `speed` is that of the clock of its Azure.
+    """
     lab, folder = os.environ[MARK], places.folder(root, network)
     tls, ca = pki.issue(folder, str(network.network_address + CONTROL))
     site = Site(lab, network, folder, tls, ca)
     fleet = Fleet(site)
-    facts = {**await arm.serve(site, fleet), **await robot.serve(site)}
-    facts["control"] = _control(site, fleet)
+    azure = await arm.start(site, fleet, arm.Timing(speed=speed))
+    facts = {**azure.endpoints, **await robot.serve(site)}
+    facts["control"] = _control(site, fleet, azure)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -57,11 +62,10 @@ async def serve(root: Path, network: IPv4Network, idle: float) -> None:
     marks.end(lab)
 
 
-def _control(site: Site, fleet: Fleet) -> str:
-    application = tornado.web.Application(
-        [("/status", Status, {"fleet": fleet, "since": datetime.now(UTC).isoformat(timespec="seconds")})],
-        log_function=lambda _: None,
-    )
+def _control(site: Site, fleet: Fleet, azure: arm.StandIn) -> str:
+    status = ("/status", Status, {"fleet": fleet, "since": datetime.now(UTC).isoformat(timespec="seconds")})
+    told = arm.control.routes(azure.cloud, azure.faults)
+    application = tornado.web.Application([status, *told], log_function=lambda _: None)
     tornado.httpserver.HTTPServer(application).add_sockets(
         tornado.netutil.bind_sockets(CONTROL_PORT, site.address(CONTROL))
     )
@@ -113,9 +117,9 @@ def _locked(file: Any) -> bool:
 
 def main(arguments: list[str]) -> int:
     """Serve one lab; a foreseeable fault at the start is one line on standard error."""
-    root, network, idle = Path(arguments[0]), IPv4Network(arguments[1]), float(arguments[2])
+    root, network, idle, speed = Path(arguments[0]), IPv4Network(arguments[1]), *map(float, arguments[2:4])
     try:
-        asyncio.run(serve(root, network, idle))
+        asyncio.run(serve(root, network, idle, speed))
     except OSError as problem:
         print(f"its addresses could not be used: {problem.strerror or problem}{_whose(problem)}", file=sys.stderr)
         return 1

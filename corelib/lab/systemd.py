@@ -42,20 +42,34 @@ def environment(files: Iterable[str], specifiers: dict[str, str], read: ReadFile
     Later `Environment=` win over earlier ones, environment files win over both, an empty assignment resets a list; a
     file named with a leading `-` may be missing. Raises UnitError if another one is.
     """
-    variables: dict[str, str] = {}
-    named: list[str] = []
-    for setting in (one for text in files for one in settings(text) if one.section == "Service"):
-        value = expand(setting.value, specifiers)
-        if setting.key == "Environment":
-            variables = variables | dict(_assignments(value)) if value else {}
-        elif setting.key == "EnvironmentFile":
-            named = [*named, value] if value else []
-    for name in named:
+    files = list(files)
+    variables = assigned(files, specifiers)
+    for name in environment_files(files, specifiers):
         content = read(name.removeprefix("-"))
         if content is None and not name.startswith("-"):
             raise UnitError(f"Failed to load environment files: {name}: No such file or directory")
         variables |= _file(content or "")
     return variables
+
+
+def assigned(files: Iterable[str], specifiers: dict[str, str]) -> dict[str, str]:
+    """What the unit itself sets: later assignments win over earlier ones, an empty one resets the list."""
+    variables: dict[str, str] = {}
+    for setting in (one for text in files for one in settings(text) if one.section == "Service"):
+        value = expand(setting.value, specifiers)
+        if setting.key == "Environment":
+            variables = variables | dict(_assignments(value)) if value else {}
+    return variables
+
+
+def environment_files(files: Iterable[str], specifiers: dict[str, str]) -> list[str]:
+    """The environment files that a service names, in order; those that may be missing with their `-`."""
+    named: list[str] = []
+    for setting in (one for text in files for one in settings(text) if one.section == "Service"):
+        if setting.key == "EnvironmentFile":
+            value = expand(setting.value, specifiers)
+            named = [*named, value] if value else []
+    return named
 
 
 def required(files: Iterable[str]) -> list[str]:

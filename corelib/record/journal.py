@@ -129,6 +129,16 @@ class Journal:
         os.close(self._file)
 
 
+class Unwritten(Journal):
+    """The journal of who only looks, and leaves no record: it takes every entry and keeps none."""
+
+    def __init__(self) -> None:
+        """No folder, no file."""
+
+    def _append(self, kind: str, facts: dict[str, Any], *, durable: bool) -> Entry:  # noqa: ARG002 - the other's
+        return {"kind": kind, **facts}
+
+
 class Reopened(Journal):
     """The journal of a run whose process is gone, opened to be closed properly.
 

@@ -20,5 +20,10 @@ RUNBOOKS = {
 
 def begin(name: str) -> Any:
     """Begin a run of the runbook `name`: its journal, the redaction of all output, and the guard of parameters."""
+    return of(name).begin()
+
+
+def of(name: str) -> Any:
+    """The class of the runbook `name`."""
     module, kind = RUNBOOKS[name]
-    return getattr(import_module(module, __name__), kind).begin()
+    return getattr(import_module(module, __name__), kind)

@@ -54,9 +54,13 @@ class Approvals:
 
     folder: Path
 
-    def remember(self, plan: Plan) -> None:
-        """Keep a plan that is about to be shown; an approval that it already has stays."""
-        if not self._path(plan.digest).exists():
+    def remember(self, plan: Plan, now: datetime | None = None) -> None:
+        """Keep a plan that is about to be shown; an approval that it already has stays.
+
+        With `now`, to somebody who has not approved it (yet): an approval that has expired is forgotten, so that the
+        same plan can be approved anew.
+        """
+        if not self._path(plan.digest).exists() or (now is not None and self._expired(plan.digest, now)):
             self._write(f"{plan.digest}.json", json.dumps(_as_dict(plan), indent=1, sort_keys=True))
 
     def approval(self, digest: str, plan: Plan, by: str, now: datetime) -> Approval:
@@ -82,6 +86,13 @@ class Approvals:
         content: dict[str, Any] = json.loads(self._path(digest).read_text())
         return content
 
+    def targets(self, digest: str) -> tuple[str, ...]:
+        """What the plan of this digest does something to, as far as it was shown here."""
+        try:
+            return tuple(self.shown(digest).get("targets", ())) if digest else ()
+        except FileNotFoundError:
+            return ()
+
     def sign(self, digest: str, key: Key, by: str, now: datetime) -> Path:
         """Approve a plan that was shown here, with a key; returns the file that says so."""
         from ..record import signing  # noqa: PLC0415 - takes 0.3 s to load
@@ -106,6 +117,10 @@ class Approvals:
             except Refused as problem:
                 passed_over.append(str(problem))
         return Given(tuple(found.values()), tuple(passed_over))
+
+    def _expired(self, digest: str, now: datetime) -> bool:
+        at = self.shown(digest).get("at")
+        return at is not None and now - datetime.fromisoformat(at) > APPROVAL_LIFETIME
 
     def _path(self, digest: str) -> Path:
         return self.folder / f"{digest}.json"
@@ -164,5 +179,6 @@ def _as_dict(plan: Plan) -> dict[str, Any]:
         "target": dict(plan.target),
         "code": plan.code,
         "steps": sorted(covered.steps),
+        "targets": [step.target for step in plan.pending],
         "shown": [f"{step.action} {step.target}: {step.what}" for step in plan.pending],
     }

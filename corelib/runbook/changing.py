@@ -7,17 +7,23 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 from ..errors import Refused, ServiceFailed
+from ..kernel.frontend import FrontEnd
 from ..plan import Plan, Step, examples, permit
+from ..project import Project
+from ..record import read
 from ..record.lock import Hold, exclusive
 from ..record.origin import operator
 from ..views import Note, Page, View
 from ..views.plan import count, count_done
 from ..views.plan import plan as show_plan
+from ..views.timeline import timeline
 from .approvals import Approvals
 from .brake import Brake
+from .looking import CANNOT, Look, content
 from .pulse import Pulse
 from .session import Session
 from .watcher import Watcher
@@ -26,7 +32,7 @@ from .watcher import Watcher
 class Changing(Session):
     """A session whose work is a plan; runbooks say how to make it and how to carry it out."""
 
-    inputs = (
+    inputs: ClassVar[tuple[str, ...]] = (
         *("environment", "fleet", "reason", "ticket"),
         *("approved_plan", "consent", "break_glass", "force_unlock"),
     )
@@ -44,6 +50,10 @@ class Changing(Session):
     def _carry_out(self, plan: Plan, watch: Watcher) -> Mapping[str, Any]:
         """Do what the plan says; returns what is worth remembering, for the journal and the inventory."""
 
+    def _remember(self) -> Mapping[str, Any]:
+        """Keep what exists now for the other runbooks, where nothing was to do; for the journal as well."""
+        return {}
+
     @abstractmethod
     def _results(self) -> View | None:
         """What exists now, for the operator's eyes."""
@@ -53,13 +63,25 @@ class Changing(Session):
         with self._stage("plan") as stage:
             self.loaded  # noqa: B018 - a clear error before anything is asked
             self._shown = plan = self._make_plan()
-            self._approvals.remember(plan)
+            self._approvals.remember(plan, None if self.given.approved_plan else datetime.now(UTC))
             stage.facts = {"plan": plan.digest, "summary": count(plan), "consents": list(plan.consents)}
-            self._keep("plan.json", _content(plan))
+            self._keep("plan.json", content(plan, self._remark(), self._by_hand(plan)))
         remark = Note(self._remark(), "warn") if self._remark() else None
+        before = Page.of(remark, self._details())
         if self.front_end.interactive and plan.pending and not plan.blocked:
-            return self._with_form(plan, remark)
-        return Page.of(remark, show_plan(plan, self._how_to_approve(plan)))
+            return self._with_form(plan, before)
+        shown = show_plan(plan, self._how_to_approve(plan), self._by_hand(plan))
+        return Page.of(before if before.parts else None, shown)
+
+    @classmethod
+    def look(cls, file: Path, settings: Mapping[str, Any], at: Project) -> Look:
+        """What would be done, without a run: no record, no lock, nothing changed; it can be approved all the same."""
+        run = cls(at, FrontEnd("runbooks", file), recorded=False)
+        run.take(file, settings)
+        plan = run._make_plan()
+        run._approvals.remember(plan, datetime.now(UTC))
+        asked = [word for name, what in run._asked().items() for one in what for word in (f"--{name}", one)]
+        return Look(plan, run._remark(), run._by_hand(plan), tuple(asked))
 
     def apply(self) -> View:
         """Carry out the plan, if exactly it was approved: observes and plans again first, and refuses what differs."""
@@ -73,7 +95,7 @@ class Changing(Session):
                     self._journal.write("force-unlock", overruled=hold.overruled)
                 plan = self._make_plan()
                 if plan.empty:
-                    stage.result = "no change"
+                    stage.result, stage.facts = "no change", self._remember()
                     return Page.of(
                         Note("Nothing to do: what is desired is what was observed.", "good"), self._results()
                     )
@@ -84,14 +106,25 @@ class Changing(Session):
                     return Note(f"Nothing was changed: {plan.digest} awaits its approval.", "warn")
                 self._permit(plan, digest)
                 stage.result, stage.facts = "applied", self._apply(plan, digest, hold)
-            follows = f"{count(self._left)} can be planned now: run again." if self._left.pending else ""
+            follows = _follows(self._left)
         return Page.of(
-            Note(f"Applied: {count_done(plan)}.", "good"), Note(follows, "warn") if follows else None, self._results()
+            Note(f"Applied: {count_done(plan)}.", "good"),
+            Note(follows, "warn") if follows else None,
+            timeline(read(self._journal.folder)),
+            self._results(),
         )
 
     def _remark(self) -> str:
         """What has to be said of the plan that was made last, beside its steps; empty if nothing."""
         return ""
+
+    def _by_hand(self, plan: Plan) -> str:  # noqa: ARG002 - runbooks answer
+        """What a person would type to do the same; empty where nobody could."""
+        return ""
+
+    def _details(self) -> View | None:
+        """What else an operator has to see before a plan can be judged."""
+        return None
 
     def _examples(self, *apart_from: str) -> tuple[Step, ...]:
         """On a real target, a blocked step for each example value that this runbook would use."""
@@ -147,44 +180,71 @@ class Changing(Session):
     def _apply(self, plan: Plan, digest: str, hold: Hold) -> Mapping[str, Any]:
         with Pulse() as pulse:
             brake = Brake(self._journal, hold, lambda: self._permit(self._make_plan(), digest), pulse)
-            watch = self._watch(f"{self.name} in {plan.environment}", brake.may_begin)
+            pending = {step.target for step in plan.pending}
+            after = {step.target: [one for one in step.after if one in pending] for step in plan.pending}
+            watch = self._watch(f"{self.name} in {plan.environment}", brake.may_begin, after)
             try:
                 facts = brake.run(lambda: self._carry_out(plan, watch))
             finally:
                 watch.close()
         self._left = left = self._make_plan()
-        planned = {(step.target, step.digest) for step in plan.steps}
-        planned |= {(step.target, replace(step, action="change").digest) for step in plan.steps}
-        if left.blocked or any((step.target, step.digest) in planned for step in left.pending):
-            # What was done is believed only when a fresh look finds it done; what follows from it is another plan.
-            found = f"it went through, and a fresh look still finds: {count(left)}"
-            raise ServiceFailed(f"applying {plan.digest}", found, "look at the plan again: what differs is named there")
+        if undone := not_done(plan, left):
+            lines = [f"it went through, and a fresh look still finds: {count(left)}", *(one.why for one in undone)]
+            remedy = "look at the plan again: what differs is named there"
+            raise ServiceFailed(f"applying {plan.digest}", "\n".join(lines), remedy)
         return facts
 
     def approve(self, plan: Plan, consent: tuple[str, ...]) -> None:
         """What the form calls when the environment's name was typed: this plan is approved, by this operator."""
         self._approved_here, self._consent_here = plan.digest, consent
 
-    def _with_form(self, plan: Plan, remark: View | None) -> Any:
+    def _with_form(self, plan: Plan, before: Page) -> Any:
         from ..views.forms import WithForm, approval  # noqa: PLC0415 - widgets load only where they can be used
 
-        return WithForm(Page.of(remark, show_plan(plan)), approval(plan, self.approve))
+        shown = Page.of(before if before.parts else None, show_plan(plan, by_hand=self._by_hand(plan)))
+        return WithForm(shown, approval(plan, self.approve))
 
     def _how_to_approve(self, plan: Plan) -> str:
         if plan.blocked:
-            return "This plan cannot be approved: remove what blocks it, then plan again."
+            return CANNOT
         if not plan.pending:
             return ""
-        consent = "".join(f" -y 'consent: {json.dumps(list(plan.consents))}'" for _ in plan.consents[:1])
+        lists = {**self._asked(), **({"consent": plan.consents} if plan.consents else {})}
+        more = "".join(f" -y '{name}: {json.dumps(list(texts))}'" for name, texts in lists.items())
         return (
-            f"To approve exactly this, run again with: -p approved_plan {plan.digest}{consent}\n"
+            f"To approve exactly this, run again with: -p approved_plan {plan.digest}{more}\n"
             f"In JupyterLab: approved_plan = {plan.digest!r} in the parameters cell, or the form."
         )
+
+    def _asked(self) -> dict[str, tuple[str, ...]]:
+        """What this run was asked for beside the parameters."""
+        found = {name: getattr(self.given, name) for name in ("replace", "destroy", "restore")}
+        return {name: texts for name, texts in found.items() if texts}
 
     def _next(self, result: str) -> str:
         if result == "awaiting approval" and self._shown is not None:
             return f"Nothing was changed. Next: approve {self._shown.digest}, or leave it."
         return ""
+
+
+def not_done(plan: Plan, left: Plan) -> tuple[Step, ...]:
+    """The steps of a fresh plan that an applied one should have left nothing of. Pure.
+
+    What was done is believed only when a fresh look finds it done; what follows from it, or is forbidden meanwhile, is
+    another plan's.
+    """
+    planned = {(step.target, one.digest) for step in plan.steps for one in (step, replace(step, action="change"))}
+    targets = {step.target for step in plan.steps}
+    blocked = [step for step in left.blocked if step.target in targets]
+    return (*blocked, *(step for step in left.pending if (step.target, step.digest) in planned))
+
+
+def _follows(left: Plan) -> str:
+    """What is to be done after an apply that went well."""
+    if left.blocked:
+        lines = [f"{step.target}: {step.why}" for step in left.blocked]
+        return "\n".join(["What follows is blocked now:", *lines])
+    return f"{count(left)} can be planned now: run again." if left.pending else ""
 
 
 def _ask(digest: str) -> str:
@@ -196,20 +256,3 @@ def _cannot(plan: Plan) -> Refused:
     return Refused(
         f"applying {plan.runbook} in {plan.environment}", f"blocked:\n{lines}", "remove the causes, plan again"
     )
-
-
-def _content(plan: Plan) -> dict[str, Any]:
-    steps = [
-        {
-            "target": step.target,
-            "action": step.action,
-            "what": step.what,
-            "why": step.why,
-            "interrupts": step.interrupts,
-            "consent": step.consent,
-            "changes": [{"name": c.name, "old": c.old, "new": c.new} for c in step.changes],
-            "desired": step.desired,
-        }
-        for step in plan.steps
-    ]
-    return {"digest": plan.digest, "target": plan.target, "code": plan.code, "steps": steps}

@@ -1,7 +1,7 @@
 """The demo: the whole job on a lab, as an operator would do it, from nothing to a verified cluster.
 
-Both changing runbooks run twice: first without an approval, which shows the plan and changes nothing, then with the
-digest that was shown.
+Both changing runbooks run twice for each of their plans: first without an approval, which shows the plan and changes
+nothing, then with the digest that was shown. install-hetzner has two: a look at the disks, then the wipe.
 """
 
 from __future__ import annotations
@@ -34,8 +34,10 @@ ACTS = (
     Act("render", "the user-data of every host", "succeeded"),
     Act("deploy-azure", "what would be created; nothing is changed yet", "awaiting approval"),
     Act("deploy-azure", "exactly the approved plan is applied", "succeeded", approved=True),
-    Act("install-hetzner", "which disk would be wiped; nothing is changed yet", "awaiting approval"),
-    Act("install-hetzner", "rescue system, wipe, install, reboot", "succeeded", approved=True),
+    Act("install-hetzner", "a machine whose disks nobody knows; nothing is changed yet", "awaiting approval"),
+    Act("install-hetzner", "into its rescue system, to look at its disks", "succeeded", approved=True),
+    Act("install-hetzner", "which disk would be wiped; nothing is written yet", "awaiting approval"),
+    Act("install-hetzner", "wipe, install, reboot", "succeeded", approved=True),
     Act("verify-etcd", "the cluster is healthy, and the one that was rendered", "succeeded"),
 )
 
@@ -48,6 +50,8 @@ def demo(at: Project, say: Say) -> int:
     network = str(fleet.lab.network)
     _no_other(at, network)
     at.inventory(fleet.environment).unlink(missing_ok=True)  # what it remembers is of a lab that is gone
+    for note in (at.state(fleet.environment) / "installs").glob("*.json"):
+        note.unlink()
     begun = time.monotonic()
     done: list[Record] = []
     say(f"Starting a lab on {network}: stand-ins for Azure and Hetzner, on this machine only.")
@@ -72,7 +76,7 @@ def _no_other(at: Project, network: str) -> None:
 def play(act: Act, at: Project, before: list[Record], say: Say) -> Record:
     settings: dict[str, object] = {"reason": "demo"}
     if act.approved:
-        settings |= _approval(before[-1], at)
+        settings |= approval(before[-1], at)
     launched = launch(act.name, at.parameters("lab"), settings, at, say)
     if launched.interrupted:
         raise KeyboardInterrupt
@@ -83,7 +87,7 @@ def play(act: Act, at: Project, before: list[Record], say: Say) -> Record:
     return done
 
 
-def _approval(planned: Record, at: Project) -> dict[str, object]:
+def approval(planned: Record, at: Project) -> dict[str, object]:
     """What an operator types who has read the plan of the last run."""
     entries = read(at.root / planned.path)
     plan = next(entry for entry in entries if entry["kind"] == "result" and entry["stage"] == "plan")
@@ -91,7 +95,7 @@ def _approval(planned: Record, at: Project) -> dict[str, object]:
 
 
 def _conclude(done: list[Record], at: Project, seconds: float, say: Say) -> None:
-    say(f"\nDone in {seconds:.0f} s. Six records, each with its journal and the executed notebook:")
+    say(f"\nDone in {seconds:.0f} s. Eight records, each with its journal and the executed notebook:")
     for one in done:
         where = str(one.path).removeprefix(f"{at.root}/")
         say(f"  {one.outcome:18} {one.runbook:16} {where}/notebook.ipynb")

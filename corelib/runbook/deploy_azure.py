@@ -7,55 +7,204 @@ from functools import cached_property
 from typing import Any
 
 from .. import userdata
-from ..azure import client, desired, executor, inventory, observe, stages
+from ..azure import by_hand, client, desired, executor, images, inventory, needs, observe, removal, stages, surroundings
+from ..azure import moves as moving
 from ..azure import plan as planning
-from ..azure.resource import Resource
-from ..errors import BadInput
-from ..plan import Plan
+from ..azure.acts import acts
+from ..azure.executor import Pauses, Telling
+from ..azure.facts import Facts
+from ..azure.inventory import machine
+from ..azure.needs import Needs
+from ..azure.preflight import preflight
+from ..azure.resource import REPLACES, Observed, Resource
+from ..errors import BadInput, RunbookError
+from ..etcd.present import Present
+from ..fleet import Azure
+from ..member import Member
+from ..plan import Plan, Step
 from ..record.origin import code_version
-from ..views import Table, View
+from ..report import Finding, Report
+from ..userdata import UserData
+from ..views import Page, Table, View
+from ..views.findings import findings
+from . import ssh_config
 from .changing import Changing
 from .deployed import Deployed
 from .inventory import Inventory
+from .members import Members
+from .reaching import meet
+from .restoration import Restoration
+from .subject import Subject
 from .targets import ARM
+from .verification import door, verify
 from .watcher import Watcher
+
+_MEETS_S = 30.0  # until new machines let somebody in; Azure calls them made when they have booted
 
 
 class DeployAzure(Changing):
-    """Creates and changes in place what the fleet asks for; what would have to be replaced is shown as blocked."""
+    """Creates, changes, makes anew and removes what the fleet asks for; members of etcd one at a time."""
 
     name = "deploy-azure"
+    inputs = (*Changing.inputs, "replace", "destroy", "restore")
 
     _desired: tuple[Resource, ...] = ()
+    _observed: Observed  # what the last plan was made from, or what was there after an apply
+    _etcd: Present | None = None  # who was in etcd when the last plan was made, where that mattered
+    _met: tuple[Finding, ...] = ()  # what is to be said of host keys that are pinned since an apply
     _drafts: tuple[str, ...] = ()  # the hosts whose user-data waits for a reserved address
 
     def _make_plan(self) -> Plan:
-        fleet = self.loaded.fleet
-        refused = self._examples("fleet.hetzner", "fleet.dedicated")
+        fleet, refused = self.loaded.fleet, self._examples("fleet.hetzner", "fleet.dedicated")
+        endpoint = self.targets.azure()[0] or ARM
         # With a tenant that is an example nobody is logged in, and nobody is asked.
-        observed = planning.Observed({}) if refused else self._observe()
+        self._observed = observed = Observed({}) if refused else self._observe()
+        if sum(map(bool, (self.given.replace, self.given.destroy, self.given.restore))) > 1:
+            several = "more than one of replace, destroy and restore is given"
+            raise BadInput("planning deploy-azure", several, "do one after the other")
+        if self.given.restore:
+            return self._restoration(observed, endpoint, refused)
+        if self.given.destroy:
+            return self._removal(observed, endpoint)
+        found = moving.moves(fleet, observed, anew := self._anew(observed), self._present(observed, anew))
         known = stages.known_addresses(fleet, observed)
-        rendered = userdata.render(fleet, addresses=known)
-        userdata.require({host.name: rendered[host.name] for host in fleet.hosts}, "planning deploy-azure")
+        rendered = self._rendered(known, found.finds)
         self._drafts = tuple(host.name for host in fleet.hosts if rendered[host.name].unknown)
         ready = {h.name: rendered[h.name].content for h in fleet.hosts if h.name not in self._drafts}
-        self._desired = desired.resources(fleet, ready, known)
-        endpoint = self.targets.azure()[0] or ARM
-        deployed = self._deployed.known(observed)
-        return planning.plan(fleet, self._desired, observed, code_version(), endpoint, refused, deployed=deployed)
+        needed, facts = self._facts(observed, anew, refused)
+        self._desired = images.pinned(desired.resources(fleet, ready, known, anew), observed, facts.images)
+        given = {**self._deployed.known(observed), **self._joined(observed, known)}
+        self._deployed.keep(one.body for one in self._desired if one.kind == "machine")
+        plan = planning.plan(
+            fleet, self._desired, observed, code_version(), endpoint, refused, deployed=given, moves=found
+        )
+        return preflight(self._account, needed, facts).onto(plan)
 
-    def _observe(self) -> planning.Observed:
-        """What is there of all that shall be; for that, nothing has to be known of any user-data."""
+    def _facts(self, observed: Observed, anew: Mapping[str, str], refused: tuple[Step, ...]) -> tuple[Needs, Facts]:
+        """What is to be made would use, and what there is of it; of what is refused already, nothing is asked."""
+        needed = needs.needs(() if refused else self._every(anew) if anew else self._all, observed)
+        return needed, surroundings.ask(self._cloud, self._account.subscription, needed) if needed else Facts()
+
+    def _removal(self, observed: Observed, endpoint: str) -> Plan:
+        """The plan to destroy what is named, and nothing else."""
+        fleet, named = self.loaded.fleet, self.given.destroy
+        self._desired, self._drafts = (), ()
+        going = removal.members_going(fleet, named, observed)
+        self._etcd = present = self._ask_etcd(observed, ()) if going else None
+        there = removal.ours(fleet, observed)
+        groups = {target.split("/")[0] for target in there if "/group/" in target}.intersection(named)
+        others = observe.others(self._cloud, groups, there)
+        return removal.Removal.of(fleet, named, observed, others, present).plan(code_version(), endpoint)
+
+    def _restoration(self, observed: Observed, endpoint: str, refused: tuple[Step, ...]) -> Plan:
+        """The plan to restore etcd from a snapshot, and nothing else."""
+        self._desired, self._drafts = (), ()
+        if refused:
+            where = planning.where(self.loaded.fleet, endpoint)
+            return Plan(self.name, self.loaded.fleet.environment, where, code_version(), refused)
+        self._keep_inventory(observed)  # the way to the hosts, should it be lost or old
+        todo = self._snapshots.plan(self.given.restore)
+        where = planning.where(self.loaded.fleet, endpoint)
+        return Plan(self.name, todo.environment, where, code_version(), todo.steps(), warnings=todo.warnings)
+
+    def _observe(self) -> Observed:
+        """What is there of all that shall be."""
+        return observe.observe(self._cloud, self._all, self.loaded.fleet.environment)
+
+    def _every(self, anew: Mapping[str, str]) -> tuple[Resource, ...]:
+        """All that shall be; for that, nothing has to be known of any user-data."""
         fleet = self.loaded.fleet
-        every = desired.resources(fleet, {host.name: b"" for host in fleet.hosts})
-        return observe.observe(self._cloud, every, fleet.environment)
+        return desired.resources(fleet, {host.name: b"" for host in fleet.hosts}, {}, anew)
+
+    @cached_property
+    def _all(self) -> tuple[Resource, ...]:
+        return self._every({})
+
+    def _rendered(self, known: Mapping[str, str], joining: Mapping[str, tuple[Member, ...]]) -> dict[str, UserData]:
+        fleet = self.loaded.fleet
+        rendered = userdata.render(fleet, addresses=known, joining=joining)
+        userdata.require({host.name: rendered[host.name] for host in fleet.hosts}, "planning deploy-azure")
+        return rendered
+
+    def _joined(self, observed: Observed, known: Mapping[str, str]) -> dict[str, str]:
+        """What machines were given that were made anew, should nobody have kept it: by its SHA-256."""
+        fleet = self.loaded.fleet
+        again = {h.name: fleet.etcd.members for h in fleet.hosts if machine(fleet, observed, h.name, REPLACES)}
+        rendered = userdata.render(fleet, addresses=known, joining=again) if again else {}
+        return {rendered[name].sha256: rendered[name].text for name in again}
+
+    def _anew(self, observed: Observed) -> dict[str, str]:
+        """The hosts that shall be made anew, each with the machine that it is made in place of.
+
+        Under an approval that is the machine (or disk) of the approved plan, whatever stands there meanwhile.
+        """
+        fleet, names = self.loaded.fleet, {host.name for host in self.loaded.fleet.hosts}
+        if strange := [name for name in self.given.replace if name not in names]:
+            what = f"replace: {', '.join(strange)}: no host of the Azure clusters"
+            raise BadInput("planning deploy-azure", what, f"it may name {', '.join(sorted(names))}")
+        approved = self._approvals.targets(self._approved_here or self.given.approved_plan)
+        old = (one.rpartition("/")[2].split("@") for one in approved if "@" in one and not one.startswith("etcd/"))
+        at = {name.removesuffix("-etcd"): generation for name, generation in old}
+        now = {name: "" if approved else machine(fleet, observed, name, "vmId")[:8] for name in self.given.replace}
+        return {name: at.get(name) or now[name] or "gone" for name in self.given.replace}
+
+    def _present(self, observed: Observed, anew: Mapping[str, str]) -> Present | None:
+        """Who is in etcd now, where that matters for the plan; whoever cannot be asked serves nobody."""
+        asked = moving.touches(self.loaded.fleet, observed, anew)
+        self._etcd = self._ask_etcd(observed, tuple(anew)) if asked else None
+        return self._etcd
+
+    def _ask_etcd(self, observed: Observed, joining: tuple[str, ...]) -> Present:
+        try:
+            self._keep_inventory(observed)  # the way to the hosts, should it be lost or old
+            return verify(self._subject, self.secret, self.project, joining, canary=False).present
+        except RunbookError as problem:
+            return Present(sentence=problem.found)
 
     def _carry_out(self, plan: Plan, watch: Watcher) -> Mapping[str, Any]:
-        self._deployed.keep(one.body for one in self._desired if one.kind == "machine")
-        executor.apply(plan, self._desired, self._cloud, watch)
-        found = inventory.inventory(self.loaded.fleet, self._observe())
+        if self.given.restore:
+            self._snapshots.carry_out(self.given.restore, plan, watch)
+            return self._remember()
+        at_azure, members = acts(self._cloud, self._desired), self._members(plan)
+
+        def act(step: Step, telling: Telling) -> Pauses | None:
+            return (members.act if step.target.startswith("etcd/") else at_azure)(step, telling)
+
+        executor.apply(plan, act, watch, clock=self._cloud.pace.clock)
+        self._observed = self._observe()
+        facts = self._remember()
+        self._met = meet(self._subject, self._inventory, self.secret, _MEETS_S)
+        ssh_config.refresh(self.loaded.fleet, self.project)
+        return facts
+
+    def _remember(self) -> Mapping[str, Any]:
+        return {"inventory": self._keep_inventory(self._observed)}
+
+    def _members(self, plan: Plan) -> Members:
+        fleet, at, subject = self.loaded.fleet, self.project, self._subject
+        of_etcd = {step.desired.get("name", "") for step in plan.steps if step.target.startswith("etcd/")}
+        machines = {step.desired.get("name", "") for step in plan.pending if "/machine/" in step.target}
+        going = frozenset(of_etcd | machines)
+        at_fault = self._etcd.faults if self._etcd else {}
+        return Members(
+            look=lambda joining: verify(subject, self.secret, at, joining),
+            door=lambda name: door(subject, self.secret, at, name),
+            arrived=self._arrived,
+            keys=fleet.ssh_keys,
+            folder=at.state(fleet.environment) / "snapshots",
+            going=going,
+            excused=going.intersection(at_fault),
+        )
+
+    def _arrived(self) -> None:
+        """A machine is another one now: where it is has to be known before anybody asks it."""
+        self._keep_inventory(self._observe())
+
+    def _keep_inventory(self, observed: Observed) -> dict[str, Any]:
+        found = inventory.inventory(self.loaded.fleet, observed)
         self._inventory.write("azure", found)
-        return {"inventory": found}
+        ssh_config.refresh(self.loaded.fleet, self.project)
+        return found
 
     def _remark(self) -> str:
         if not self._drafts:
@@ -63,13 +212,18 @@ class DeployAzure(Changing):
         hosts = f"{len(self._drafts)} machines" if len(self._drafts) > 3 else " and ".join(self._drafts)
         return f"{hosts}: their user-data names addresses that this plan reserves; they follow in the next plan."
 
+    def _by_hand(self, plan: Plan) -> str:
+        return by_hand.commands(plan) if plan.pending else ""
+
     def _results(self) -> View | None:
         hosts = self._inventory.read("azure").get("hosts", {})
         rows = [
             (name, h["overlay_address"], f"{h['public_address']}:{h['ssh_port']}", h["vm_id"])
             for name, h in hosts.items()
         ]
-        return Table(("host", "overlay", "SSH", "VM id"), rows, "Hosts") if rows else None
+        table = Table(("host", "overlay", "SSH", "VM id"), rows, "Hosts")
+        hint = ssh_config.hint(self.loaded.fleet, self.project)
+        return Page.of(table, findings(Report.of(self._met), "Host keys"), hint) if rows else None
 
     @property
     def _deployed(self) -> Deployed:
@@ -79,11 +233,24 @@ class DeployAzure(Changing):
     def _inventory(self) -> Inventory:
         return Inventory(self.project.inventory(self.loaded.fleet.environment))
 
+    @property
+    def _snapshots(self) -> Restoration:
+        return Restoration(self._subject, self.secret, self.project)
+
     @cached_property
-    def _cloud(self) -> Any:
+    def _subject(self) -> Subject:
+        return Subject.of(self.loaded.fleet)
+
+    @property
+    def _account(self) -> Azure:
         azure = self.loaded.fleet.azure
         if azure is None:
             raise BadInput("planning deploy-azure", "the parameters have no fleet.azure", "add tenant and subscription")
+        return azure
+
+    @cached_property
+    def _cloud(self) -> Any:
+        azure = self._account
         endpoint, ca = self.targets.azure()
         credential = client.credential_of(azure.credential)
         who = client.identity(credential, ARM)

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..azure.plan import Observed
-from ..azure.resource import USER_DATA
+from ..azure.resource import USER_DATA, Observed
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     from .targets import Targets
 
 
+_LISTS = {
+    "consent": '["wipe wwn-0x…"]',
+    "replace": '["azure-prd-02"]',
+    "destroy": '["azure-prd-a"]',
+    "restore": '["20261129T041500Z-azure-prd-02.db.age"]',
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Inputs:
     """The values of the parameters cell after injection, checked; `file` is where the fleet is read from."""
@@ -36,25 +44,33 @@ class Inputs:
     consent: tuple[str, ...]
     break_glass: str
     force_unlock: str
+    replace: tuple[str, ...] = ()
+    destroy: tuple[str, ...] = ()
+    restore: tuple[str, ...] = ()
 
 
 def gather(names: Mapping[str, Any], front_end: FrontEnd, at: Project) -> Inputs:
     """Check the notebook's own parameters and find the file. Raises BadInput, all problems in one."""
     problems = []
     environment = names.get("environment")
-    approved, consent = names.get("approved_plan", ""), names.get("consent", [])
+    approved = names.get("approved_plan", "")
     texts = {name: names.get(name, "") for name in ("reason", "ticket", "break_glass", "force_unlock")}
     problems += [f"{name}: must be text; found {text!r}" for name, text in texts.items() if not isinstance(text, str)]
     if not isinstance(approved, str) or not re.fullmatch(r"(plan-[0-9a-f]{16})?", approved):
         problems.append(f"approved_plan: must be a plan's digest, 'plan-' and 16 hex digits; found {approved!r}")
-    if not isinstance(consent, list) or not all(isinstance(text, str) for text in consent):
-        problems.append(f'consent: must be a list of texts, such as ["wipe wwn-0x…"]; found {consent!r}')
+    lists = {name: names.get(name, []) for name in _LISTS}
+    problems += [
+        f"{name}: must be a list of texts, such as {_LISTS[name]}; found {found!r}"
+        for name, found in lists.items()
+        if not isinstance(found, list) or not all(isinstance(text, str) for text in found)
+    ]
     if front_end.file is None and not isinstance(environment, str):
         problems.append(f"environment: must be the name of a file in parameters/; found {environment!r}")
     if problems:
         raise BadInput("reading the notebook's parameters", "\n".join(problems), "correct them; nothing was done")
     file = front_end.file or at.parameters(str(environment))
-    return Inputs(file, environment, names.get("fleet"), approved_plan=str(approved), consent=tuple(consent), **texts)
+    several: dict[str, Any] = {name: tuple(found) for name, found in lists.items()}
+    return Inputs(file, environment, names.get("fleet"), approved_plan=str(approved), **several, **texts)
 
 
 def read(given: Inputs, at: Project) -> Parameters:

@@ -1,10 +1,14 @@
-"""install-hetzner: plan → approve exactly that, and consent to the disk by name → install the dedicated machines."""
+"""install-hetzner: plan → approve exactly that, and consent to the disk by name → install the dedicated machines.
+
+In two plans: the first boots a machine into its rescue system, where its disks are looked at; the second names the one
+that is wiped.
+"""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
-from functools import cached_property
+import threading
+from collections.abc import Callable, Mapping
+from functools import cached_property, partial
 from typing import Any
 
 from .. import userdata
@@ -13,12 +17,16 @@ from ..fleet import Dedicated, Hetzner
 from ..hetzner import install, observe
 from ..hetzner import plan as planning
 from ..hetzner.facts import Observation, Pin
-from ..hetzner.loopback import is_loopback
+from ..hetzner.job import Job
+from ..hetzner.memory import Memory
+from ..hetzner.pinned import Pinned
 from ..hetzner.robot import Robot
-from ..plan import Plan
+from ..hetzner.together import together
+from ..plan import Plan, Step
 from ..record.origin import code_version
 from ..references import path_of
-from ..views import Table, View
+from ..views import Page, Table, View
+from . import installing, ssh_config
 from .changing import Changing
 from .inventory import Inventory
 from .watcher import Watcher
@@ -29,39 +37,87 @@ class InstallHetzner(Changing):
 
     name = "install-hetzner"
 
+    _observed: Mapping[str, Observation] = {}
+    _planned: Plan | None = None
+    _log: installing.Log | None = None
+    _writing = threading.Lock()  # of the inventory, by several installs at once
+
     def _make_plan(self) -> Plan:
         refused = self._examples("fleet.azure", "fleet.clusters")
         endpoint = self.targets.robot()[0]
-        # Where the plan refuses the endpoint anyway, no login is needed to say so, and nobody is asked.
-        found, digest = self._look() if is_loopback(endpoint) else ({}, "")
-        return planning.plan(self.loaded.fleet, found, self._user_data, digest, code_version(), endpoint, refused)
+        # With values that are examples no login is needed to say so, and nobody is asked.
+        self._observed, digest = ({}, "") if refused else (self._look(), self._hetzner.installer_sha256)
+        observed, user_data = self._observed, self._user_data
+        made = planning.plan(self.loaded.fleet, observed, user_data, digest, code_version(), endpoint, refused)
+        self._planned = made
+        return made
 
-    def _look(self) -> tuple[dict[str, Observation], str]:
-        """What Robot and the machines say, and the install script's digest."""
-        found = observe.observe(self.loaded.fleet, self._robot, self._pins(), self._login_key)
-        return found, hashlib.sha256(self._installer).hexdigest()
+    def _look(self) -> dict[str, Observation]:
+        """What Robot and the machines say; the install script and the image are those of the parameters."""
+        self._installer, self._image  # noqa: B018 - a wrong digest is said before anything is asked
+        notes = {host.name: self._memory(host).note for host in self.loaded.fleet.dedicated}
+        return observe.observe(self.loaded.fleet, self._robot, self._pins(), self._login_key, notes)
 
     def _carry_out(self, plan: Plan, watch: Watcher) -> Mapping[str, Any]:
-        pending = {step.target for step in plan.pending}
-        hosts = [host for host in self.loaded.fleet.dedicated if planning.target(host) in pending]
-        return {"inventory": {host.name: self._install(host, watch) for host in hosts}}
+        steps = {step.target.removesuffix("/rescue"): step for step in plan.pending}
+        hosts = [host for host in self.loaded.fleet.dedicated if planning.target(host) in steps]
+        self._log = log = installing.Log(watch)
+        work = {host.name: partial(self._one, host, steps[planning.target(host)], log) for host in hosts}
+        try:
+            done = together(work, f"applying {plan.digest}")
+        except BaseException:
+            self._live(Page(tuple(self._report(host, log) for host in hosts)))
+            raise
+        return {"inventory": {name: entry for name, entry in done.items() if entry}}
 
-    def _install(self, host: Dedicated, watch: Watcher) -> Mapping[str, Any]:
-        """Install one machine, and remember its host key at once: it is what the machine is known by from now on."""
-        fleet, user_data = self.loaded.fleet, self._user_data[host.name]
-        facts = install.install(fleet, host, user_data, self._installer, self._robot, self._login_key, watch)
-        self._inventory.write("dedicated", {**self._inventory.read("dedicated"), host.name: facts})
-        return facts
+    def _one(self, host: Dedicated, step: Step, log: installing.Log) -> Mapping[str, Any]:
+        """Take one machine to where its step leads; its host key is remembered as soon as it is made."""
+        fleet = self.loaded.fleet
+        job = Job(fleet, host, self._robot, self._login_key, log, self._memory(host))
+        if planning.looks(step):
+            install.inspect(job)
+            return {}
+        content = (self._user_data[host.name], self._installer, self._image)
+        job = Job(fleet, host, self._robot, self._login_key, log, job.memory, *content, desired=step.desired)
+        return install.install(job, self._remembering(host, replaces=step.action == "replace"))
+
+    def _remembering(self, host: Dedicated, *, replaces: bool) -> Callable[[Mapping[str, Any]], None]:
+        def remember(entry: Mapping[str, Any]) -> None:
+            kept = {**entry, "replaces": replaces} if entry.get("pending") else dict(entry)
+            with InstallHetzner._writing:
+                self._inventory.write("dedicated", {**self._inventory.read("dedicated"), host.name: kept})
+                ssh_config.refresh(self.loaded.fleet, self.project)
+
+        return remember
+
+    def _details(self) -> View | None:
+        return installing.disks(dict(self._observed), self.loaded.fleet.dedicated)
+
+    def _remark(self) -> str:
+        return planning.resets(self._planned) if self._planned else ""
 
     def _results(self) -> View | None:
         known = self._inventory.read("dedicated")
         rows = [
             (name, f"{h['address']}:{h['ssh_port']}", h["host_key_fingerprint"], h["disk"]) for name, h in known.items()
         ]
-        return Table(("host", "SSH", "host key", "disk"), rows, "Dedicated machines") if rows else None
+        machines = Table(("host", "SSH", "host key", "disk"), rows, "Dedicated machines") if rows else None
+        return Page.of(*self._reports(), self._details(), machines)
+
+    def _reports(self) -> list[View]:
+        log = self._log
+        if log is None:
+            return []
+        return [self._report(host, log) for host in self.loaded.fleet.dedicated if log.of(host.name)]
+
+    def _report(self, host: Dedicated, log: installing.Log) -> View:
+        return installing.report(host, self.loaded.fleet.release, log)
 
     def _pins(self) -> dict[str, Pin]:
         return {name: Pin.of(entry) for name, entry in self._inventory.read("dedicated").items()}
+
+    def _memory(self, host: Dedicated) -> Memory:
+        return Memory(self.project.state(self.loaded.fleet.environment) / "installs" / f"{host.name}.json")
 
     @property
     def _inventory(self) -> Inventory:
@@ -101,9 +157,17 @@ class InstallHetzner(Changing):
     @cached_property
     def _installer(self) -> bytes:
         self.targets.hold_lab()  # and a stand-in of the install script
+        remedy = (
+            "get flatcar-install from the distribution's repository (github.com/flatcar/init, bin/flatcar-install), "
+            "read it, and give its path and SHA-256 in fleet.hetzner.installer and installer_sha256"
+        )
         path = path_of(self._hetzner.installer, self.project.root)
-        try:
-            return path.read_bytes()
-        except OSError as problem:
-            remedy = "get flatcar-install from the distribution's repository, and name it in fleet.hetzner.installer"
-            raise BadInput(f"reading the install script {path}", problem.strerror or str(problem), remedy) from None
+        return Pinned("the install script", path, self._hetzner.installer_sha256, remedy).read()
+
+    @cached_property
+    def _image(self) -> Pinned | None:
+        image = self._hetzner.image
+        if image is None:
+            return None
+        path = path_of(image.file, self.project.root)
+        return Pinned("the local image", path, image.sha256, "give the right file, or its own digest").check()

@@ -9,15 +9,13 @@ import fcntl
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import BadInput
 
 
-@dataclass(frozen=True, slots=True)
-class Inventory:
+class Inventory(NamedTuple):
     """The file behind an environment's inventory: plain data by part (`azure`, `dedicated`, `host_keys`)."""
 
     path: Path
@@ -29,8 +27,10 @@ class Inventory:
         return found
 
     def addresses(self) -> dict[str, str]:
-        """The reserved address of every cluster that was deployed."""
-        return {name: one["address"] for name, one in self.read("azure").get("clusters", {}).items()}
+        """The reserved addresses of every cluster that was deployed, by `Cluster.reserved`."""
+        azure = self.read("azure")
+        shared = {name: one["address"] for name, one in azure.get("clusters", {}).items()}
+        return {**shared, **azure.get("addresses", {})}
 
     def write(self, part: str, content: Mapping[str, Any]) -> None:
         """Replace one part; the others stay, whoever writes them at the same time. The file is replaced as a whole."""

@@ -11,7 +11,8 @@ from typing import Any
 
 from ..report import Finding
 
-PART = "host_keys"  # of the inventory: by host its `fingerprint`, and the `vm_id` of the machine that showed it
+# Of the inventory: by host the `fingerprint` of its `key`, and the `vm_id` of the machine that showed it.
+PART = "host_keys"
 
 Part = Mapping[str, Mapping[str, Any]]
 
@@ -22,9 +23,13 @@ def pinned(hosts: Part, kept: Part) -> dict[str, str]:
     return {name: str(kept[name]["fingerprint"]) for name in same}
 
 
-def remembered(hosts: Part, kept: Part, learnt: Mapping[str, str]) -> dict[str, Any]:
-    """The part of the inventory with what was learnt."""
-    return {**kept, **{name: {"fingerprint": key, "vm_id": hosts[name]["vm_id"]} for name, key in learnt.items()}}
+def remembered(hosts: Part, kept: Part, learnt: Mapping[str, str], keys: Mapping[str, str]) -> dict[str, Any]:
+    """The part of the inventory with the fingerprints that were learnt, and the public `keys` of all who were met."""
+    met = {
+        name: {"fingerprint": learnt.get(name) or kept[name]["fingerprint"], "key": key, "vm_id": hosts[name]["vm_id"]}
+        for name, key in keys.items()
+    }
+    return {**kept, **met}
 
 
 def said(hosts: Part, kept: Part, learnt: Mapping[str, str]) -> Iterator[Finding]:

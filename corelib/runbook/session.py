@@ -12,7 +12,7 @@ import itertools
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ from ..kernel.cells import Cells
 from ..kernel.display import Live
 from ..kernel.redaction import Redactor
 from ..parameters import Parameters
-from ..record import Journal, ledger, notebook, outcome, read, seal
+from ..record import Journal, Unwritten, ledger, notebook, outcome, read, seal
 from ..record.listing import UNFILED
 from ..record.origin import origin
 from ..record.outputs import source_digest
@@ -57,7 +57,7 @@ class Session:
 
     _current: ClassVar[Session | None] = None  # the run of this process; a kernel has one at a time
 
-    def __init__(self, at: project.Project, front_end: frontend.FrontEnd) -> None:
+    def __init__(self, at: project.Project, front_end: frontend.FrontEnd, *, recorded: bool = True) -> None:
         self.project = at
         self.front_end = front_end
         self.in_kernel = wire.in_kernel()
@@ -69,8 +69,8 @@ class Session:
         self._loaded: Parameters | None = None
         self._found: dict[str, Any] = {}  # what the environment's ledger said when this run was filed
         self._chosen = ""  # the environment chosen in the form, over the parameters cell's
-        self._journal = self._start()
-        self._ended = False
+        self._journal = self._start() if recorded else Unwritten()
+        self._ended = not recorded
         self._finishing = False
         self._error: BaseException | None = None
 
@@ -99,6 +99,13 @@ class Session:
             self.targets = Targets.of(loaded.fleet, self.project.root, self.secret)
         shown = inputs.summary(loaded, self.given, self.targets)
         return self._with_choice(shown) if self.front_end.interactive else shown
+
+    def take(self, file: Path, settings: Mapping[str, Any]) -> None:
+        """Read and check a parameters file, and what was set beside it, where no notebook does."""
+        self._loaded = loaded = inputs.load(file, self.project)
+        inputs.refuse_secrets({**inputs.as_injected(file), **settings})
+        self.given = inputs.gather({"environment": loaded.fleet.environment, **settings}, self.front_end, self.project)
+        self.targets = Targets.of(loaded.fleet, self.project.root, self.secret)
 
     def finish(self) -> View:
         """End the run; shows its outcome and where its record is. In a kernel this cell is its last."""
@@ -200,8 +207,8 @@ class Session:
             raise
         self._journal.write("result", stage=name, result=stage.result, **(stage.facts or {}))
 
-    def _watch(self, title: str, may_begin: Callable[[], None]) -> Watcher:
-        return Watcher(self._journal, Live(shown=self.in_kernel), title, may_begin)
+    def _watch(self, title: str, may_begin: Callable[[], None], after: Mapping[str, Sequence[str]]) -> Watcher:
+        return Watcher(self._journal, Live(shown=self.in_kernel), title, may_begin, after)
 
     def _live(self, view: View) -> None:
         """Show a view from within a cell that will not return one."""
@@ -259,6 +266,9 @@ class Session:
             **self._found,
             "approved_plan": given.approved_plan,
             "consent": list(given.consent),
+            "replace": list(given.replace),
+            "destroy": list(given.destroy),
+            "restore": list(given.restore),
             "fleet": loaded.fleet.model_dump(mode="json"),
         }
 

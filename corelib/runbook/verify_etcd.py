@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from ..errors import Unhealthy
 from ..views import View
+from . import ssh_config
 from .session import Session
+from .subject import Subject
 from .verification import REPORT, verify
 
 
@@ -16,7 +18,9 @@ class VerifyEtcd(Session):
     def check(self) -> View:
         """Probe and judge; shows the report, kept as JSON too. A bad verdict is shown and then raised as Unhealthy."""
         with self._stage("check") as stage:
-            found = verify(self.loaded.fleet, self.targets, self.project)
+            self.targets.hold_lab()
+            found = verify(Subject.of(self.loaded.fleet), self.secret, self.project)
+            ssh_config.refresh(self.loaded.fleet, self.project)
             verdict = found.verdict
             self._keep(REPORT, found.facts)
             stage.result = verdict.sentence

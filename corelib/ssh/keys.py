@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import asyncssh
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from ..errors import BadInput
 
@@ -22,6 +26,22 @@ class KeyPair:
     def new(cls, comment: str) -> KeyPair:
         """A new Ed25519 pair."""
         key = asyncssh.generate_private_key("ssh-ed25519", comment=comment)
+        return cls.of(key)
+
+    @classmethod
+    def derived(cls, private: str, salt: str, comment: str) -> KeyPair:
+        """An Ed25519 pair that who has this private key can make again from the salt, and nobody else (RFC 5869)."""
+        secret = private_key(private).export_private_key("pkcs8-der")
+        seed = HKDF(SHA256(), 32, bytes.fromhex(salt), comment.encode()).derive(secret)
+        made = Ed25519PrivateKey.from_private_bytes(seed)
+        text = made.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+        return cls.of(asyncssh.import_private_key(text), comment)
+
+    @classmethod
+    def of(cls, key: Any, comment: str = "") -> KeyPair:
+        """The pair of one of asyncssh's private keys."""
+        if comment:
+            key.set_comment(comment)
         md5 = key.get_fingerprint("md5").removeprefix("MD5:")
         return cls(key.export_private_key().decode(), key.export_public_key().decode().strip(), md5)
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import os
 import shlex
 import socket
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, BinaryIO, Self, TypeVar
 
 import asyncssh
 
@@ -80,18 +81,44 @@ class Shell:
         finally:
             self._stop()
 
+    @property
+    def host_key(self) -> str:
+        """The public host key that the machine has shown, as a line of OpenSSH's without a comment."""
+        return " ".join(self._connection.get_server_host_key().export_public_key().decode().split()[:2])
+
     def run(self, *command: str, stdin: bytes = b"", timeout: float = 30.0) -> Done:
         """Run a command given as arguments; its exit code is the caller's to judge. Raises SshError."""
-        doing = f"running {command[0]} on {self.address}"
-        return self._wait(self._run(shlex.join(command), stdin, doing, timeout), timeout + 5, doing)
+        return self._ended(command, timeout, input=stdin)
 
     def read(self, *command: str, stdin: bytes = b"", timeout: float = 30.0) -> str:
         """As `run`, but anything other than exit code 0 raises CommandFailed; returns standard output, stripped."""
-        done = self.run(*command, stdin=stdin, timeout=timeout)
-        if done.code != 0:
-            said = (done.err or done.out).strip()[-500:] or "it said nothing"
-            raise CommandFailed(f"running {command[0]} on {self.address}", f"exit code {done.code}: {said}")
-        return done.out.strip()
+        return self._judged(self.run(*command, stdin=stdin, timeout=timeout), command)
+
+    def feed(self, write: Callable[[BinaryIO], object], *command: str, timeout: float = 30.0) -> str:
+        """As `read`; `write` is given a stream, and what it writes there is the command's standard input, as it comes.
+
+        Raises what `write` raises: what the command made of the rest is worth nothing then.
+        """
+        ends, problems = os.pipe(), list[Exception]()
+
+        def pour() -> None:
+            try:
+                with os.fdopen(ends[1], "wb") as out, contextlib.suppress(BrokenPipeError):  # its exit code tells
+                    write(out)
+            except Exception as problem:  # noqa: BLE001 - raised below, in the thread that asked
+                problems.append(problem)
+
+        thread = threading.Thread(target=pour)
+        with os.fdopen(ends[0], "rb", buffering=0) as pipe:
+            thread.start()
+            try:
+                done = self._judged(self._ended(command, timeout, stdin=pipe), command)
+            finally:
+                pipe.close()  # whoever writes to it still hears that nobody reads
+                thread.join()
+        for problem in problems:
+            raise problem
+        return done
 
     def connect(self, host: str, port: int, timeout: float) -> socket.socket:
         """A connection from the machine to `host`:`port`. Raises OSError of the kinds that `socket.connect` has."""
@@ -100,6 +127,16 @@ class Shell:
             return self._wait(work, timeout, f"connecting to {host}:{port}")
         except CommandTimedOut:
             raise TimeoutError from None
+
+    def _ended(self, command: Sequence[str], timeout: float, **source: Any) -> Done:
+        doing = f"running {command[0]} on {self.address}"
+        return self._wait(self._run(shlex.join(command), doing, timeout, source), timeout + 5, doing)
+
+    def _judged(self, done: Done, command: Sequence[str]) -> str:
+        if done.code != 0:
+            said = (done.err or done.out).strip()[-500:] or "it said nothing"
+            raise CommandFailed(f"running {command[0]} on {self.address}", f"exit code {done.code}: {said}")
+        return done.out.strip()
 
     async def _connect(self) -> Any:
         doing, pin = f"connecting to {self.address}", _Pin(self.address.pinned)
@@ -136,9 +173,9 @@ class Shell:
         self._connection.abort()
         await self._connection.wait_closed()
 
-    async def _run(self, command: str, stdin: bytes, doing: str, timeout: float) -> Done:
+    async def _run(self, command: str, doing: str, timeout: float, source: dict[str, Any]) -> Done:
         try:
-            done = await self._connection.run(command, input=stdin, encoding=None, timeout=timeout)
+            done = await self._connection.run(command, encoding=None, timeout=timeout, **source)
         except asyncssh.TimeoutError:
             raise CommandTimedOut(doing, f"it did not end within {timeout:.0f} s; it may still run") from None
         except (OSError, asyncssh.Error) as problem:

@@ -5,14 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..fleet import (
-    CLIENT_PORT,
-    LEGACY_CLIENT_PORT,
-    LEGACY_PEER_PORT,
-    PEER_PORT,
-    Etcd,
-    Host,
-)
+from ..fleet import Etcd, Host
+from ..member import CLIENT_PORT, LEGACY_CLIENT_PORT, LEGACY_PEER_PORT, PEER_PORT, Member
 from . import certificates
 from .cloudconfig import Quoted
 from .overlay import Order
@@ -30,30 +24,38 @@ class Service:
 # CoreOS ships etcd2.service (to 2020); Flatcar ships etcd-member.service only, which runs etcd's own image.
 ETCD2 = Service("etcd2.service", "/etc/etcd2", "/var/lib/etcd2")
 ETCD_MEMBER = Service("etcd-member.service", "/etc/etcd-member", "/var/lib/etcd")
+_IMAGE = "ETCD_IMAGE_TAG"  # for the wrapper that Flatcar's unit runs; etcd itself is not told
 SERVICES = {"coreos": ETCD2, "flatcar": ETCD_MEMBER}
 
 
 def environment(service: Service, etcd: Etcd, host: Host, *, complete: bool) -> dict[str, str]:
     """The variables that etcd has on a host, all of them: of the unit's drop-in and of both its files."""
     own = {"ETCD_DATA_DIR": service.data_dir, "ETCD_NAME": host.name}
-    return own | _shared(etcd, host.name, complete=complete) | _own(etcd, host, complete=complete)
+    shared = _shared(etcd, finds(etcd, host.name), complete=complete)
+    variables = own | shared | _own(etcd, host, complete=complete)
+    return {name: value for name, value in variables.items() if name != _IMAGE}
 
 
-def shared_file(service: Service, etcd: Etcd, host: str = "", *, complete: bool) -> dict[str, Any]:
-    """The environment file that all founders share: token, bootstrap list, state; the one of `host` if it was added.
+def finds(etcd: Etcd, host: str) -> tuple[Member, ...]:
+    """The members that a host finds when it joins, itself among them; nobody: it founds the cluster."""
+    return etcd.joined_by(host) if host in etcd.added else ()
 
-    `complete`: with the timing and what etcd may keep, which the release of 2015 has elsewhere or does not know.
+
+def shared_file(service: Service, etcd: Etcd, found: tuple[Member, ...] = (), *, complete: bool) -> dict[str, Any]:
+    """The environment file that all founders share: token, bootstrap list, state; or the one of a member that joins.
+
+    `found` are the members of the cluster that it joins, itself among them: etcd wants exactly those. `complete`: with
+    the timing and what etcd may keep, which the release of 2015 has elsewhere or does not know.
     """
-    return _file(f"{service.stem}.env", _shared(etcd, host, complete=complete))
+    return _file(f"{service.stem}.env", _shared(etcd, found, complete=complete))
 
 
-def _shared(etcd: Etcd, host: str, *, complete: bool) -> dict[str, str]:
-    joins = host in etcd.added
-    members = etcd.joined_by(host) if joins else etcd.founders
+def _shared(etcd: Etcd, found: tuple[Member, ...], *, complete: bool) -> dict[str, str]:
+    members = found or etcd.founders
     lines = {
         "ETCD_INITIAL_CLUSTER_TOKEN": etcd.token,
         "ETCD_INITIAL_CLUSTER": ",".join(f"{member.name}={member.peer_url}" for member in members),
-        "ETCD_INITIAL_CLUSTER_STATE": "existing" if joins else "new",
+        "ETCD_INITIAL_CLUSTER_STATE": "existing" if found else "new",
     }
     lines |= certificates.settings() if etcd.tls else {}
     return lines | (_tuning(etcd) if complete else {})
@@ -61,6 +63,8 @@ def _shared(etcd: Etcd, host: str, *, complete: bool) -> dict[str, str]:
 
 def _tuning(etcd: Etcd) -> dict[str, str]:
     lines = {"ETCD_HEARTBEAT_INTERVAL": str(etcd.heartbeat_ms), "ETCD_ELECTION_TIMEOUT": str(etcd.election_ms)}
+    if etcd.version:
+        lines[_IMAGE] = f"v{etcd.version}"
     if etcd.auto_compaction:
         lines |= {"ETCD_AUTO_COMPACTION_MODE": "periodic", "ETCD_AUTO_COMPACTION_RETENTION": etcd.auto_compaction}
     if etcd.quota_mb:

@@ -15,6 +15,7 @@ from typing import Any
 
 from ..errors import BadInput
 from ..fleet import Cluster, Fleet, Host
+from ..member import Member
 from ..report import Finding, Report
 from . import certificates, disk, etcd, overlay
 from .cloudconfig import HEADER, Quoted, write
@@ -46,11 +47,15 @@ class UserData:
 
 
 def render(
-    fleet: Fleet, profile: str | None = None, addresses: Mapping[str, str] = MappingProxyType({})
+    fleet: Fleet,
+    profile: str | None = None,
+    addresses: Mapping[str, str] = MappingProxyType({}),
+    joining: Mapping[str, tuple[Member, ...]] = MappingProxyType({}),
 ) -> dict[str, UserData]:
     """The user-data of every host by name, in the fleet's order; `profile` overrides the fleet's own.
 
-    `addresses` are the clusters' reserved ones, by cluster, as far as they are known.
+    `addresses` are the reserved ones (`Cluster.reserved`), as far as they are known. `joining` are hosts that come (or
+    come again) into a cluster that exists, each with the members that it finds there, itself among them.
     """
     as_written = (profile or fleet.profile) == "as-written"
     peers = overlay.Peers() if as_written else overlay.Peers.of(fleet, addresses)
@@ -59,7 +64,7 @@ def render(
         for host in cluster.hosts:
             starts = (etcd.SERVICES[fleet.release.distribution].unit,) if host.etcd == "member" else ()
             part = overlay.part(fleet.overlay, host.name, peers, starts)
-            document = _written_cluster(fleet, cluster) if as_written else _bootable_host(fleet, host, part)
+            document = _written_cluster(fleet, cluster) if as_written else _bootable_host(fleet, host, part, joining)
             result[host.name] = _user_data(fleet, host.name, document, part)
     for dedicated in fleet.dedicated:
         part = overlay.part(fleet.overlay, dedicated.name, peers, ())
@@ -94,12 +99,15 @@ def require(rendered: Mapping[str, UserData], doing: str) -> None:
         raise BadInput(doing, f"{first.where}{others}: {first.message}", first.remedy)
 
 
-def _bootable_host(fleet: Fleet, host: Host, part: overlay.Part) -> dict[str, Any]:
+def _bootable_host(
+    fleet: Fleet, host: Host, part: overlay.Part, joining: Mapping[str, tuple[Member, ...]]
+) -> dict[str, Any]:
     service = etcd.SERVICES[fleet.release.distribution]
     files, units = list(part.files), list(part.units)
     if host.etcd == "member":
+        found = joining.get(host.name) or etcd.finds(fleet.etcd, host.name)
         files += [
-            etcd.shared_file(service, fleet.etcd, host.name, complete=True),
+            etcd.shared_file(service, fleet.etcd, found, complete=True),
             etcd.host_file(service, fleet.etcd, host, complete=True),
         ]
         units += disk.units(service.data_dir)

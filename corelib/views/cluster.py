@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from html import escape
+from typing import NamedTuple
 
-from .document import COLOURS, SIGNS, Tone, View
+from .document import COLOURS, SIGNS, Tone, View, escape
 
 _WIDTH, _HEIGHT, _GAP = 190, 64, 26  # of a member's box, and between two
 _HEAD = 30  # above a site's boxes
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(NamedTuple):
     """One member as drawn: `note` is a word or two (leads, refuses connections), `trip` its way to the leader."""
 
     name: str
@@ -25,11 +23,11 @@ class Node:
     trip: str = ""
 
 
-@dataclass(frozen=True, repr=False)
 class Cluster(View):
     """Sites as frames, members as boxes in them, a line from each follower to the leader with its round trip."""
 
-    nodes: Sequence[Node]
+    def __init__(self, nodes: Sequence[Node]) -> None:
+        self.nodes = nodes
 
     def html(self) -> str:
         """An inline SVG; every state is a sign and a word besides its colour."""

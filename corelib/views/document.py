@@ -6,8 +6,6 @@ Meaning is never in colour alone: every state is also a word or a sign.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from html import escape
 from typing import Literal
 
 Tone = Literal["good", "bad", "warn", "plain"]
@@ -16,6 +14,13 @@ Tone = Literal["good", "bad", "warn", "plain"]
 COLOURS: dict[Tone, str] = {"good": "#2e7d32", "bad": "#c62828", "warn": "#b26a00", "plain": "#78909c"}
 SIGNS: dict[Tone, str] = {"good": "✔", "bad": "✘", "warn": "!", "plain": " "}
 _CELL = "text-align:left;vertical-align:top;padding:2px 12px 2px 0"
+
+
+def escape(text: str) -> str:
+    """As HTML's own; loaded only where HTML is written, for it brings all named characters with it."""
+    from html import escape as escaped  # noqa: PLC0415 - the same
+
+    return escaped(text)
 
 
 class View:
@@ -36,12 +41,11 @@ class View:
         return self.text()
 
 
-@dataclass(frozen=True, repr=False)
 class Note(View):
     """One sentence or a few lines that must be seen."""
 
-    message: str
-    tone: Tone = "plain"
+    def __init__(self, message: str, tone: Tone = "plain") -> None:
+        self.message, self.tone = message, tone
 
     def html(self) -> str:
         """A paragraph with a bar in its tone's colour."""
@@ -53,14 +57,18 @@ class Note(View):
         return f"{SIGNS[self.tone]} {self.message}".strip()
 
 
-@dataclass(frozen=True, repr=False)
 class Table(View):
-    """Rows under column heads; `tones` marks rows, by number; `title` stands above."""
+    """Rows under column heads; `tones` marks rows, by number; `title` stands above, `whole` columns do not wrap."""
 
-    columns: Sequence[str]
-    rows: Sequence[Sequence[object]]
-    title: str = ""
-    tones: Sequence[Tone] = field(default=())
+    def __init__(
+        self,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[object]],
+        title: str = "",
+        tones: Sequence[Tone] = (),
+        whole: Sequence[str] = (),
+    ) -> None:
+        self.columns, self.rows, self.title, self.tones, self.whole = columns, rows, title, tones, whole
 
     def html(self) -> str:
         """A table whose cells keep their line breaks."""
@@ -85,20 +93,19 @@ class Table(View):
 
     def _row(self, number: int, row: Sequence[object]) -> str:
         bar = f"border-left:4px solid {COLOURS[self._tone(number)]};padding-left:8px"
-        styles = [f"{_CELL};white-space:pre-wrap"] * len(row)
+        wraps = ("nowrap" if column in self.whole else "pre-wrap" for column in self.columns)
+        styles = [f"{_CELL};white-space:{wrap}" for wrap in wraps]
         if self.tones:
             styles[0] = f"{styles[0]};{bar}"
         cells = [f'<td style="{style}">{escape(str(cell))}</td>' for style, cell in zip(styles, row, strict=True)]
         return f"<tr>{''.join(cells)}</tr>"
 
 
-@dataclass(frozen=True, repr=False)
 class Code(View):
     """A document as it is; in a notebook folded away under its title until it is clicked."""
 
-    title: str
-    content: str
-    folded: bool = True
+    def __init__(self, title: str, content: str, folded: bool = True) -> None:
+        self.title, self.content, self.folded = title, content, folded
 
     def html(self) -> str:
         """A folded listing."""
@@ -113,11 +120,11 @@ class Code(View):
         return f"--- {self.title}\n{self.content.rstrip()}"
 
 
-@dataclass(frozen=True, repr=False)
 class Page(View):
     """Views one after the other."""
 
-    parts: tuple[View, ...]
+    def __init__(self, parts: tuple[View, ...]) -> None:
+        self.parts = parts
 
     @classmethod
     def of(cls, *parts: View | None) -> Page:
@@ -133,12 +140,11 @@ class Page(View):
         return "\n\n".join(part.text() for part in self.parts)
 
 
-@dataclass(frozen=True, repr=False)
 class Fold(View):
     """A view folded away under its title until it is clicked; plain text shows it all."""
 
-    title: str
-    inner: View
+    def __init__(self, title: str, inner: View) -> None:
+        self.title, self.inner = title, inner
 
     def html(self) -> str:
         """A folded view."""
@@ -147,6 +153,18 @@ class Fold(View):
     def text(self) -> str:
         """The title over the view."""
         return f"{self.title}\n{self.inner.text()}"
+
+
+class Aside(Fold):
+    """A view folded away in a notebook, and in plain text only named: it is long, and `where` else it stands."""
+
+    def __init__(self, title: str, inner: View, where: str) -> None:
+        super().__init__(title, inner)
+        self.where = where
+
+    def text(self) -> str:
+        """The title, and where to look."""
+        return f"{self.title}: {self.where}"
 
 
 def _flat(cell: object) -> str:

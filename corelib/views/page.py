@@ -23,6 +23,7 @@ pre{white-space:pre-wrap;overflow-wrap:anywhere;font:13px/1.4 ui-monospace,monos
 _MARKDOWN = mistune.create_markdown(escape=True)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # a terminal's colours, in tracebacks
 _BANNER, _TAG = "papermill-error-cell-tag", re.compile(r"<[^>]*>")  # papermill's own cells, which are HTML
+_INJECTED = "injected-parameters"  # papermill's own tag
 # Whatever an output holds, nothing of it runs and nothing is fetched.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
@@ -51,6 +52,9 @@ def _cell(cell: Mapping[str, Any]) -> str:
         return str(_MARKDOWN(source))
     if cell["cell_type"] != "code":
         return f"<pre>{escape(source)}</pre>"
+    if _INJECTED in cell.get("metadata", {}).get("tags", ()):  # the whole file on a few lines: nobody reads past it
+        summary_line = "<summary>The parameters as they were given</summary>"
+        return f"<details>{summary_line}<pre class=source>{escape(source)}</pre></details>"
     number = cell.get("execution_count")
     outputs = "".join(_output(output) for output in cell.get("outputs", ()))
     return f"<div class=cell><pre class=source>In [{number or ' '}]: {escape(source)}</pre>{outputs}</div>"

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from .document import Note, Page, Table, Tone, View
+from .timeline import timeline
 
 Entries = Sequence[Mapping[str, Any]]
 _TONES: dict[str, Tone] = {"succeeded": "good", "no change": "good", "awaiting approval": "warn", "running": "plain"}
@@ -20,6 +21,7 @@ def summary(record: Mapping[str, Any], entries: Entries) -> View:
         Note(str(record["remark"]), "bad") if record.get("remark") else None,
         Table(("", ""), list(_facts(record, entries))),
         _stages(entries),
+        timeline(entries),
         _steps(entries),
     )
 
@@ -65,13 +67,17 @@ def _steps(entries: Entries) -> View | None:
     return Table(("UTC", "step", "", "s", "detail", "requests"), rows, "Steps", tones) if rows else None
 
 
+_KEPT = ("file", "from", "member")  # of a step's facts: what an auditor looks for later
+
+
 def _step(entry: Mapping[str, Any]) -> tuple[str, ...]:
     facts = entry.get("facts") or {}
     phase = "begun, its end unknown" if entry["phase"] == "begin" else str(entry["phase"])
     requests = list(dict.fromkeys(facts.get("requests", ())))
     more = f" and {len(requests) - 1} more" if len(requests) > 1 else ""
     first = f"{requests[0]}{more}" if requests else ""
-    return entry["time"][11:19], entry["target"], phase, str(facts.get("seconds", "")), entry["detail"], first
+    kept = ", ".join(f"{name} {facts[name]}" for name in _KEPT if name in facts)
+    return entry["time"][11:19], entry["target"], phase, str(facts.get("seconds", "")), entry["detail"] or kept, first
 
 
 def _time(text: str) -> str:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from html import escape
 
 from ..etcd.commands import see
 from ..etcd.intended import Intended
 from ..etcd.judge import Check, Verdict
 from ..report import Report
 from .cluster import Cluster, Node
-from .document import COLOURS, Fold, Note, Page, Table, Tone, View
+from .document import COLOURS, Fold, Note, Page, Table, Tone, View, escape
 from .findings import findings
 
 TONES: dict[str, Tone] = {"healthy": "good", "awaiting": "warn", "unproven": "warn", "unhealthy": "bad"}
@@ -28,7 +26,7 @@ def show(verdict: Verdict, intended: Intended, since: Sequence[str], healthy: st
     return Page.of(
         Note(verdict.sentence, TONES[verdict.kind]),
         Note("\n".join(_lead(verdict, looked))),
-        *(Fault(row, see(row, intended)) for row in faults[:_SHOWN]),
+        *(Fault(row, see(row, intended, verdict.old)) for row in faults[:_SHOWN]),
         Note(f"{len(faults) - _SHOWN} more faults are among all checks", "bad") if len(faults) > _SHOWN else None,
         _picture(verdict, intended) if intended.members else None,
         _trips(verdict, intended),
@@ -45,12 +43,11 @@ def _lead(verdict: Verdict, looked: str) -> Iterator[str]:
     yield f"Looked {looked}"
 
 
-@dataclass(frozen=True, repr=False)
 class Fault(View):
     """One fault: what, expected, found, what to do and what to avoid, and what a person types to see it."""
 
-    row: Check
-    see: str
+    def __init__(self, row: Check, see: str) -> None:
+        self.row, self.see = row, see
 
     def html(self) -> str:
         """A block with a bar."""
@@ -72,11 +69,11 @@ class Fault(View):
         return [(name, text) for name, text in (*lines, ("what to do", row.remedy), ("see it", self.see)) if text]
 
 
-@dataclass(frozen=True, repr=False)
 class Checks(View):
     """Every check, folded away in a notebook; plain text counts those that passed and lists the others."""
 
-    rows: Sequence[Check]
+    def __init__(self, rows: Sequence[Check]) -> None:
+        self.rows = rows
 
     def html(self) -> str:
         """A folded table."""

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from corelib import parameters
-from corelib.azure import client, desired, observe
+from corelib.azure import client, desired, executor, observe
 from corelib.azure import plan as planning
-from corelib.azure.plan import Observed
-from corelib.azure.resource import Resource
+from corelib.azure.acts import DEADLINE, acts
+from corelib.azure.pace import Pace
+from corelib.azure.resource import Observed, Resource
 from corelib.fleet import Fleet
-from corelib.plan import Plan
+from corelib.plan import Plan, Watch
 from tests.lab.arm.conftest import Lab, azure_at, lab, slow
 
 __all__ = ["azure_at", "lab", "slow"]
@@ -47,12 +48,15 @@ class Deployment:
     def plan(self) -> Plan:
         return planning.plan(self.fleet, self.resources, self.observe(), "c1", self.endpoint)
 
+    def apply(self, plan: Plan, watch: Watch, deadline: float = DEADLINE) -> None:
+        executor.apply(plan, acts(self.cloud, self.resources, deadline), watch, clock=self.cloud.pace.clock)
+
 
 @pytest.fixture
-def deploy(monkeypatch: pytest.MonkeyPatch) -> Callable[[Lab], Deployment]:
+def deploy(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Deployment]:
     """A deployment of the lab's fleet on a stand-in, in a subscription of its own."""
 
-    def build(lab: Lab) -> Deployment:
+    def build(lab: Lab, pace: Pace | None = None) -> Deployment:
         monkeypatch.setitem(os.environ, "IDENTITY_ENDPOINT", lab.where["identity"])
         monkeypatch.setitem(os.environ, "IDENTITY_HEADER", lab.where["identity_header"])
         base = fleet()
@@ -60,7 +64,8 @@ def deploy(monkeypatch: pytest.MonkeyPatch) -> Callable[[Lab], Deployment]:
         account = base.azure.model_copy(update={"subscription": str(uuid.uuid4())})
         own = base.model_copy(update={"azure": account})
         credential = client.credential_of("managed-identity")
-        cloud = client.connect(account, endpoint=lab.where["arm"], verify=str(lab.ca), credential=credential)
+        where = {"endpoint": lab.where["arm"], "verify": str(lab.ca), "pace": pace}
+        cloud = client.connect(account, credential=credential, **where)  # type: ignore[arg-type]
         return Deployment(own, cloud, lab.where["arm"], desired.resources(own, custom_data(own)))
 
     return build

@@ -62,11 +62,11 @@ def test_the_address_is_reserved_and_the_way_out_explicit() -> None:
         assert (body["sku"]["name"], body["properties"]["publicIPAllocationMethod"]) == ("Standard", "Static")
     for body in bodies("prd", "network"):
         assert body["properties"]["subnets"][0]["properties"]["defaultOutboundAccess"] is False
-    for body in bodies("prd", "load-balancer"):
+    for body, ssh in zip(bodies("prd", "load-balancer"), ((2201, 2202), (2203, 2204)), strict=True):
         assert [rule["name"] for rule in body["properties"]["outboundRules"]] == ["out"]
         rules = [rule["properties"] for rule in body["properties"]["inboundNatRules"]]
-        assert [rule["frontendPort"] for rule in rules if rule["backendPort"] == 22] == [2201, 2202]
-        assert {rule["frontendPort"] for rule in rules} == {2201, 2202, 6783, 6784}, "SSH and the overlay, never etcd"
+        assert [rule["frontendPort"] for rule in rules if rule["backendPort"] == 22] == [*ssh]
+        assert {rule["frontendPort"] for rule in rules} == {*ssh, 6783, 6784}, "SSH and the overlay, never etcd"
 
 
 def test_machines_have_keys_and_no_password_and_a_data_disk_that_outlives_them() -> None:
@@ -98,3 +98,13 @@ def test_custom_data_never_stands_in_what_is_shown() -> None:
         if one.kind == "machine":
             assert one.public["properties"]["osProfile"]["customData"].startswith("sha256:")
             assert not one.body["properties"]["osProfile"]["customData"].startswith("sha256:")
+
+
+def test_ports_and_zones_stay_with_a_host_when_others_go() -> None:
+    before = fleet("prd").clusters[0]
+    after = before.model_copy(update={"hosts": before.hosts[1:]})
+    assert desired.ssh_port(before, "azure-prd-02") == desired.ssh_port(after, "azure-prd-02") == 2202
+    odd = before.model_copy(
+        update={"hosts": tuple(before.hosts[0].model_copy(update={"name": n}) for n in ("web-1", "db-1", "db", "a-2"))}
+    )
+    assert odd.numbers == {"web-1": 1, "db-1": 3, "db": 4, "a-2": 2}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 import time
 from collections.abc import Callable
@@ -9,14 +10,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from corelib.azure import client, executor, inventory
+from corelib.azure import client, desired, executor, inventory
+from corelib.azure.acts import acts
 from corelib.azure.executor import ApplyFailed
+from corelib.azure.pace import Clock, Pace
 from corelib.errors import TimedOut, Unreachable
 from corelib.lab.arm import Failure
 from corelib.plan import Halt, Progress, approve, permit
 from tests.lab.arm.conftest import Lab
 
-from .conftest import Deployment, fleet
+from .conftest import Deployment, custom_data, fleet
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 Deploy = Callable[[Lab], Deployment]
@@ -43,7 +46,7 @@ class Watching:
 def test_all_is_made_once_and_then_there_is_nothing_to_do(lab: Lab, deploy: Deploy) -> None:
     at, watch = deploy(lab), Watching()
     plan = at.plan()
-    executor.apply(plan, at.resources, at.cloud, watch)
+    at.apply(plan, watch)
     assert watch.targets("begin") == watch.targets("done") == {one.target for one in at.resources}
     for one in at.resources:
         for before in one.after:
@@ -51,7 +54,7 @@ def test_all_is_made_once_and_then_there_is_nothing_to_do(lab: Lab, deploy: Depl
     assert all(event.facts["requests"] for _, event in watch.events if event.phase == "done")
     assert at.plan().empty
     again = Watching()
-    executor.apply(at.plan(), at.resources, at.cloud, again)
+    at.apply(at.plan(), again)
     assert again.events == []
     booted = {machine.name: machine.custom_data for machine in lab.hosts.booted[-4:]}
     assert booted["azure-lab-03"] == b"#cloud-config\nhostname: azure-lab-03\n"
@@ -65,7 +68,7 @@ def test_a_failure_stops_what_needs_it_and_the_rest_is_finished(lab: Lab, deploy
     plan = at.plan()
     lab.faults["azure-lab-03-nic"] = Failure(409, "SubnetIsFull", "The subnet has no room.")
     with pytest.raises(ApplyFailed) as caught:
-        executor.apply(plan, at.resources, at.cloud, watch)
+        at.apply(plan, watch)
     said = str(caught.value)
     assert "azure-lab-b/interface/azure-lab-03-nic: SubnetIsFull: The subnet has no room." in said
     assert "not begun, because they need what failed: azure-lab-b/machine/azure-lab-03" in said
@@ -78,13 +81,13 @@ def test_a_failure_stops_what_needs_it_and_the_rest_is_finished(lab: Lab, deploy
         "azure-lab-b/machine/azure-lab-03",
     }
     permit(left, approve(plan, NOW, "op@host"), NOW)
-    executor.apply(left, at.resources, at.cloud, Watching())
+    at.apply(left, Watching())
     assert at.plan().empty
 
 
 def test_what_drifted_is_set_right(lab: Lab, deploy: Deploy) -> None:
     at = deploy(lab)
-    executor.apply(at.plan(), at.resources, at.cloud, Watching())
+    at.apply(at.plan(), Watching())
     groups = at.cloud.network.network_security_groups
     body = groups.get("azure-lab-a", "azure-lab-a-nsg").as_dict()
     body["properties"]["securityRules"][0]["properties"]["sourceAddressPrefix"] = "*"
@@ -92,13 +95,13 @@ def test_what_drifted_is_set_right(lab: Lab, deploy: Deploy) -> None:
     (step,) = at.plan().pending
     assert (step.action, step.target) == ("change", "azure-lab-a/security-group/azure-lab-a-nsg")
     assert [(change.old, change.new) for change in step.changes] == [("*", "127.0.0.0/8")]
-    executor.apply(at.plan(), at.resources, at.cloud, Watching())
+    at.apply(at.plan(), Watching())
     assert at.plan().empty
 
 
 def test_what_was_opened_or_switched_off_by_hand_is_set_right(lab: Lab, deploy: Deploy) -> None:
     at = deploy(lab)
-    executor.apply(at.plan(), at.resources, at.cloud, Watching())
+    at.apply(at.plan(), Watching())
     balancers = at.cloud.network.load_balancers
     body = balancers.get("azure-lab-a", "azure-lab-a-lb").as_dict()
     front = {"id": body["properties"]["frontendIPConfigurations"][0]["id"]}
@@ -113,7 +116,7 @@ def test_what_was_opened_or_switched_off_by_hand_is_set_right(lab: Lab, deploy: 
         ("change", "azure-lab-a/load-balancer/azure-lab-a-lb"),
         ("change", "azure-lab-b/machine/azure-lab-04"),
     }
-    executor.apply(at.plan(), at.resources, at.cloud, Watching())
+    at.apply(at.plan(), Watching())
     assert at.plan().empty
     now = balancers.get("azure-lab-a", "azure-lab-a-lb").as_dict()
     assert not now["properties"].get("loadBalancingRules")
@@ -125,32 +128,37 @@ def test_a_machine_whose_creation_failed_is_ours_and_is_put_again(lab: Lab, depl
     plan = at.plan()
     lab.faults["azure-lab-02"] = Failure(409, "AllocationFailed", "There is no room in this zone.")
     with pytest.raises(ApplyFailed, match="AllocationFailed"):
-        executor.apply(plan, at.resources, at.cloud, Watching())
+        at.apply(plan, Watching())
     left = at.plan()
     (step,) = left.pending
     assert (step.target, step.action) == ("azure-lab-a/machine/azure-lab-02", "change")
     assert "Failed" in step.why
     permit(left, approve(plan, NOW, "op@host"), NOW)
-    executor.apply(left, at.resources, at.cloud, Watching())
+    at.apply(left, Watching())
     assert at.plan().empty
 
 
-def test_a_host_that_left_the_parameters_is_told_and_left_alone(lab: Lab, deploy: Deploy) -> None:
-    at = deploy(lab)
-    executor.apply(at.plan(), at.resources, at.cloud, Watching())
-    fewer = Deployment(at.fleet, at.cloud, at.endpoint, tuple(r for r in at.resources if "azure-lab-04" not in r.name))
-    told = {step.target for step in fewer.plan().steps if step.told}
-    assert told == {
-        "azure-lab-b/disk/azure-lab-04-etcd",
-        "azure-lab-b/interface/azure-lab-04-nic",
-        "azure-lab-b/machine/azure-lab-04",
-    }
-    assert fewer.plan().empty
+def test_a_host_that_left_the_parameters_goes_and_its_disk_stays(lab: Lab, deploy: Deploy) -> None:
+    at, watch = deploy(lab), Watching()
+    at.apply(at.plan(), Watching())
+    (b,) = [one for one in at.fleet.clusters if one.name == "azure-lab-b"]
+    fewer = at.fleet.model_copy(
+        update={"clusters": (at.fleet.clusters[0], b.model_copy(update={"hosts": b.hosts[:1]}))}
+    )
+    left = Deployment(fewer, at.cloud, at.endpoint, desired.resources(fewer, custom_data(fewer)))
+    plan = left.plan()
+    assert plan.consents == ("destroy azure-lab-04",)
+    left.apply(plan, watch)
+    assert watch.targets("done") == {"azure-lab-b/machine/azure-lab-04", "azure-lab-b/load-balancer/azure-lab-b-lb"}
+    after = left.plan()
+    assert after.empty
+    assert [step.target for step in after.steps if step.told] == ["azure-lab-b/disk/azure-lab-04-etcd"]
+    assert set(left.observe().bodies) == {one.target for one in left.resources}, "and nothing else has changed"
 
 
 def test_machines_are_made_at_the_same_time(slow: Lab, deploy: Deploy) -> None:
     at, watch = deploy(slow), Watching()
-    executor.apply(at.plan(), at.resources, at.cloud, watch)
+    at.apply(at.plan(), watch)
     machines = [one.target for one in at.resources if one.kind == "machine"]
     assert max(watch.when(m, "begin") for m in machines) < min(watch.when(m, "done") for m in machines)
 
@@ -163,14 +171,14 @@ def test_a_step_that_cannot_be_journaled_does_not_begin(lab: Lab, deploy: Deploy
             raise OSError("the journal's disk is full")
 
     with pytest.raises(OSError, match="disk is full"):
-        executor.apply(at.plan(), at.resources, at.cloud, full)
+        at.apply(at.plan(), full)
     assert "azure-lab-a/address/azure-lab-a-ip" not in at.observe().bodies
 
 
 def test_an_operation_that_never_ends_is_unknown(slow: Lab, deploy: Deploy) -> None:
     at = deploy(slow)
     with pytest.raises(ApplyFailed, match="whether it ends well is unknown"):
-        executor.apply(at.plan(), at.resources, at.cloud, Watching(), deadline=0.0)
+        at.apply(at.plan(), Watching(), deadline=0.0)
 
 
 def test_a_halt_finishes_what_is_under_way_and_starts_nothing_new(slow: Lab, deploy: Deploy) -> None:
@@ -182,10 +190,10 @@ def test_a_halt_finishes_what_is_under_way_and_starts_nothing_new(slow: Lab, dep
         watch(event)
 
     with pytest.raises(Halt, match="Ctrl-C"):
-        executor.apply(at.plan(), at.resources, at.cloud, halting)
+        at.apply(at.plan(), halting)
     assert watch.targets("begin") == watch.targets("done")
     assert watch.targets("begin") < {one.target for one in at.resources}
-    executor.apply(at.plan(), at.resources, at.cloud, Watching())
+    at.apply(at.plan(), Watching())
     assert at.plan().empty
 
 
@@ -207,9 +215,8 @@ def test_an_endpoint_that_is_not_there_is_unreachable(lab: Lab, deploy: Deploy) 
     account = fleet().azure
     assert account is not None
     credential = client.credential_of("managed-identity")
-    cloud = client.connect(account, endpoint="https://127.0.33.9:9", verify=str(lab.ca), credential=credential)
-    for one in (cloud.resources, cloud.network, cloud.compute):
-        one._config.retry_policy.total_retries = 0
+    where, pace = "https://127.0.33.9:9", Pace(Clock(speed=1000))
+    cloud = client.connect(account, endpoint=where, verify=str(lab.ca), credential=credential, pace=pace)
     with pytest.raises((Unreachable, TimedOut), match="was not reached"):
         Deployment(at.fleet, cloud, at.endpoint, at.resources).observe()
 
@@ -224,3 +231,45 @@ def test_a_login_for_another_tenant_is_refused(lab: Lab, deploy: Deploy) -> None
     client.check_tenant({"kind": "a token that tells nothing"}, account)
     with pytest.raises(client.LoginFailed, match="the login is for the tenant"):
         client.check_tenant(who, account.model_copy(update={"tenant": "99999999-9999-9999-9999-999999999999"}))
+
+
+def test_what_was_accepted_is_journaled_by_its_operation(lab: Lab, deploy: Deploy) -> None:
+    """As soon as Azure has accepted it, and without the query of its address, in which Azure may sign who asks."""
+    at, watch = deploy(lab), Watching()
+    at.apply(at.plan(), watch)
+    accepted = [event for _, event in watch.events if "operation" in event.facts]
+    assert len(accepted) == len([one for one in at.resources if one.kind != "group"])
+    assert all("/operations/" in event.facts["operation"] and "?" not in event.facts["operation"] for event in accepted)
+    for event in accepted:
+        assert watch.when(event.target, "begin") <= watch.when(event.target, "wait") <= watch.when(event.target, "done")
+
+
+def test_a_continuation_token_of_the_sdk_holds_no_login(slow: Lab, deploy: Deploy) -> None:
+    """None is journaled, as a look says the same; what is in one is known all the same."""
+    at = deploy(slow)
+    at.cloud.resources.resource_groups.create_or_update("g", {"location": "westeurope"})
+    body = {"location": "westeurope", "properties": {"addressSpace": {"addressPrefixes": ["10.20.0.0/16"]}}}
+    poller = at.cloud.network.virtual_networks.begin_create_or_update("g", "net", body)
+    token = base64.b64decode(poller.continuation_token()).decode()
+    assert "asyncoperation" in token.lower()
+    assert "authorization" not in token.lower()
+    assert "bearer" not in token.lower()
+    poller.result()
+
+
+def test_a_problem_of_many_is_told_once(lab: Lab, deploy: Deploy) -> None:
+    at = deploy(lab)
+    for host in ("azure-lab-01", "azure-lab-02", "azure-lab-03", "azure-lab-04"):
+        lab.faults[host] = Failure(409, "QuotaExceeded", "No more cores.")
+    with pytest.raises(ApplyFailed) as caught:
+        at.apply(at.plan(), Watching())
+    assert str(caught.value).count("No more cores.") == 1
+    assert "azure-lab-a/machine/azure-lab-01" in str(caught.value)
+
+
+def test_many_that_wait_hold_no_thread(slow: Lab, deploy: Deploy) -> None:
+    """With a single worker of each sort, machines are still made at the same time."""
+    at, watch = deploy(slow), Watching()
+    executor.apply(at.plan(), acts(at.cloud, at.resources), watch, workers=1)
+    machines = [one.target for one in at.resources if one.kind == "machine"]
+    assert max(watch.when(m, "begin") for m in machines) < min(watch.when(m, "done") for m in machines)

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from corelib import userdata
 from corelib.azure import desired
 from corelib.azure import plan as planning
-from corelib.azure.plan import Observed
-from corelib.azure.resource import SPECIFICATION, Resource
+from corelib.azure.resource import SPECIFICATION, Observed, Resource
 from corelib.plan import Plan, approve, examples, permit
 
 from .conftest import custom_data, fleet
@@ -226,13 +225,28 @@ def test_what_others_have_tagged_keeps_its_tags() -> None:
 
 
 def test_what_is_ours_and_no_longer_desired_is_told_and_left_alone() -> None:
-    made = planning.plan(
-        FLEET, DESIRED, Observed(there(), strays=("azure-lab-a/machine/azure-lab-09",)), "c1", "https://arm"
-    )
-    (stray,) = [step for step in made.steps if step.told]
-    assert (stray.target, stray.action) == ("azure-lab-a/machine/azure-lab-09", "keep")
-    assert "goes on costing" in stray.why
+    strays = {"azure-lab-a/disk/azure-lab-09-etcd": {}, "azure-lab-c/machine/azure-lab-07": {}}
+    made = planning.plan(FLEET, DESIRED, Observed(there(), strays=strays), "c1", "https://arm")
+    assert {step.target for step in made.steps if step.told} == {*strays}
+    assert all("goes on costing" in step.why for step in made.steps if step.told)
     assert made.empty
+
+
+def test_the_machine_of_a_host_that_left_the_parameters_goes_with_consent_before_its_port_does() -> None:
+    gone = {"id": "/machines/9", "name": "azure-lab-09", "tags": {}}
+    strays = {"azure-lab-a/machine/azure-lab-09": gone, "azure-lab-a/interface/azure-lab-09-nic": gone}
+    bodies = there()
+    bodies["azure-lab-a/load-balancer/azure-lab-a-lb"]["properties"]["inboundNatRules"].append(
+        {"name": "ssh-azure-lab-09", "properties": {"frontendPort": 2209}}
+    )
+    made = planning.plan(FLEET, DESIRED, Observed(bodies, strays=strays), "c1", "https://arm")
+    destroyed, changed = made.pending
+    assert (destroyed.target, destroyed.action) == ("azure-lab-a/machine/azure-lab-09", "destroy")
+    assert made.consents == ("destroy azure-lab-09",)
+    assert (changed.target, changed.action) == ("azure-lab-a/load-balancer/azure-lab-a-lb", "change")
+    assert destroyed.target in changed.after, "a rule that an interface uses cannot be deleted"
+    alone = planning.plan(FLEET, DESIRED, Observed(there(), strays=dict([strays.popitem()])), "c1", "https://arm")
+    assert [(s.target, s.consent) for s in alone.pending] == [("azure-lab-a/interface/azure-lab-09-nic", "")]
 
 
 def test_user_data_that_differs_for_new_members_only_is_stale_and_harmless() -> None:
@@ -246,7 +260,7 @@ def test_user_data_that_differs_for_new_members_only_is_stale_and_harmless() -> 
     assert made.empty
     told = [step for step in made.steps if step.told]
     assert [step.target.split("/")[1] for step in told] == ["machine"] * 4
-    assert "stale, and harmless: file /etc/etcd-member.env, ETCD_INITIAL_CLUSTER_TOKEN" in told[0].why
+    assert told[0].why == "stale, and harmless: ETCD_INITIAL_CLUSTER_TOKEN, only read where etcd starts without data"
     assert {step.action for step in plan(bodies, wanted).steps if "/machine/" in step.target} == {"blocked"}
 
     slower = FLEET.model_copy(update={"etcd": FLEET.etcd.model_copy(update={"heartbeat_ms": 400})})

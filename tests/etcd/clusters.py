@@ -23,7 +23,7 @@ from corelib.etcd.identity import identities
 from corelib.etcd.judge import Intended, Verdict, judge
 from corelib.etcd.probe import probe
 from corelib.etcd.samples import Samples
-from corelib.fleet import CLIENT_PORT, PEER_PORT, Member
+from corelib.member import CLIENT_PORT, PEER_PORT, Member
 
 TOKEN = "etcd-cluster"
 HEARTBEAT_MS, ELECTION_MS = 100, 500
@@ -158,8 +158,13 @@ class Running:
         self.stopped.discard(member.name)
 
     def stop(self, member: Member) -> None:
-        self.processes[member.name].send_signal(signal.SIGSTOP)
+        process = self.processes[member.name]
+        process.send_signal(signal.SIGSTOP)
         self.stopped.add(member.name)
+        how = (
+            os.WSTOPPED | os.WNOWAIT | os.WNOHANG
+        )  # each thread stands still when it comes to run, and answers until then
+        self.until(lambda: os.waitid(os.P_PID, process.pid, how) is not None, f"{member.name} stands still", 10)
 
     def resume(self, member: Member) -> None:
         self.processes[member.name].send_signal(signal.SIGCONT)

@@ -19,9 +19,9 @@ import asyncssh
 
 from corelib.etcd.intended import OnHost
 from corelib.etcd.reach import Hosts, Login
-from corelib.fleet import Member
 from corelib.lab.console import Console, Said
 from corelib.lab.sshd import Door, Sshd
+from corelib.member import Member
 from corelib.ssh import KeyPair, fingerprint
 
 from .clusters import Running
@@ -37,6 +37,7 @@ class _Host:
     running: Running
     member: Member
     unit: str = UNIT
+    masked: bool = False
 
     @property
     def root(self) -> Path:
@@ -49,6 +50,19 @@ class _Host:
     @property
     def process(self) -> subprocess.Popen[bytes] | None:
         return self.running.processes.get(self.member.name)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        options = self.running.options(self.member)
+        return {f"ETCD_{name.upper().replace('-', '_')}": value for name, value in options.items()}
+
+    assigned, environment_files = variables, ()
+
+    def stop_etcd(self) -> None:
+        self.running.kill(self.member)
+
+    def start_etcd(self) -> None:
+        self.running.start(self.member)
 
 
 @dataclass

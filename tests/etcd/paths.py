@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Address
 
-from corelib.fleet import PEER_PORT, Member
+from corelib.member import PEER_PORT, Member
 
 _FROM = re.compile(rb"^X-Server-From: ([0-9a-f]+)\r$", re.IGNORECASE | re.MULTILINE)
 Way = frozenset[str]  # two members' names
@@ -28,6 +28,7 @@ class Paths:
         self._delays: dict[Way, float] = {}
         self._cut: set[Way] = set()
         self._open: set[tuple[Way, asyncio.StreamWriter]] = set()
+        self._servers: list[asyncio.Server] = []  # whoever comes after listens there too: they are not left to chance
         self._loop = asyncio.new_event_loop()
 
     @contextlib.contextmanager
@@ -65,7 +66,7 @@ class Paths:
                 await self._pass(member, near, answers)
             answers.close()
 
-        await asyncio.start_server(passing, str(member.address), PEER_PORT)
+        self._servers.append(await asyncio.start_server(passing, str(member.address), PEER_PORT))
 
     async def _pass(self, member: Member, near: asyncio.StreamReader, answers: asyncio.StreamWriter) -> None:
         head = await near.readuntil(b"\r\n\r\n")
@@ -122,6 +123,8 @@ class Paths:
                 writer.transport.abort()
 
     async def _end(self) -> None:
+        for server in self._servers:
+            server.close()
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in others:
             task.cancel()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from corelib.etcd.identity import identities
-from corelib.fleet import PEER_PORT, Member
+from corelib.member import PEER_PORT, Member
 
 from .clusters import TOKEN, Running
 from .paths import Paths, behind

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import Any
 
 from corelib.etcd.identity import identities
 from corelib.etcd.samples import Canary, Hash, Listed, Metrics, Range, Reply, Sample, Samples, Status, Trace, View
-from corelib.fleet import Member
+from corelib.member import Member
 
 TOKEN = "etcd-cluster"
 MEMBERS = tuple(Member(f"azure-prd-0{n}", IPv4Address(f"10.1.0.{n}")) for n in range(1, 5))
@@ -50,23 +49,22 @@ def healthy() -> Samples:
 
 def spoilt(samples: Samples, which: int, **fields: Any) -> Samples:
     """The samples with other replies of one member."""
-    changed = [replace(s, **fields) if n == which else s for n, s in enumerate(samples.members)]
-    return replace(samples, members=tuple(changed))
+    changed = [s._replace(**fields) if n == which else s for n, s in enumerate(samples.members)]
+    return samples._replace(members=tuple(changed))
 
 
 def everywhere(samples: Samples, **fields: Any) -> Samples:
     """The samples with other replies of every member."""
-    return replace(samples, members=tuple(replace(s, **fields) for s in samples.members))
+    return samples._replace(members=tuple(s._replace(**fields) for s in samples.members))
 
 
 def listing(entries: tuple[Listed, ...]) -> Samples:
     """A healthy cluster whose members all show this list."""
     views = [
-        replace(
-            s,
+        s._replace(
             peer=answered(View(IDENTITY.cluster, 0, entries)),
             listing=answered(View(IDENTITY.cluster, e.id, entries)),
         )
         for s, e in zip(healthy().members, LISTED, strict=True)
     ]
-    return replace(healthy(), members=tuple(views))
+    return healthy()._replace(members=tuple(views))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from corelib.etcd.samples import Samples
-from corelib.fleet import PEER_PORT, Member
+from corelib.member import PEER_PORT, Member
 
 from .clusters import LIBC, Running, four
 from .relayed import TIMING

@@ -17,7 +17,7 @@ from corelib.etcd.canary import base64_of
 from corelib.etcd.client import Connection
 from corelib.etcd.credentials import Credentials
 from corelib.etcd.judge import Verdict, judge
-from corelib.fleet import Member
+from corelib.member import Member
 
 from . import fakes
 from .clusters import Running, intended, look, verify

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -95,10 +94,10 @@ def test_every_check_has_a_command_that_a_shell_can_read() -> None:
 
 def test_where_only_hosts_reach_the_addresses_one_logs_in_first() -> None:
     logins = {"azure-prd-02": "ssh -p 2202 core@203.0.113.5"}
-    there = replace(INTENDED, logins=logins, only_from_hosts=True)
+    there = INTENDED._replace(logins=logins, only_from_hosts=True)
     assert see(row("alarms"), there) == (
         'ssh -p 2202 core@203.0.113.5 "etcdctl --endpoints=http://10.1.0.2:2379 alarm list"'
     )
-    here = replace(INTENDED, logins=logins)
+    here = INTENDED._replace(logins=logins)
     assert see(row("alarms"), here) == "etcdctl --endpoints=http://10.1.0.2:2379 alarm list"
     assert see(row("host"), here).startswith('ssh -p 2202 core@203.0.113.5 "systemctl status etcd-member.service')

@@ -6,7 +6,7 @@ import json
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,18 +41,18 @@ THROUGH = Intended(
     MEMBERS, MEMBERS, TOKEN, 500, 2500, hosts=ON, only_from_hosts=True,
     logins={m.name: f"ssh -p 220{n} core@203.0.113.5" for n, m in enumerate(MEMBERS, 1)},
 )  # fmt: skip
-DIRECT = replace(THROUGH, only_from_hosts=False)
+DIRECT = THROUGH._replace(only_from_hosts=False)
 
 
 def facts(name: str = "azure-prd-02", **fields: Any) -> HostFacts:
     well = HostFacts(RUNS, 700, ON[name].environment, "", ROOM, DISK, 0.01)
-    return replace(well, **fields)
+    return well._replace(**fields)
 
 
 def told() -> Samples:
     """A healthy cluster whose hosts all say so."""
     samples = healthy().members
-    return replace(healthy(), members=tuple(replace(s, host=answered(facts(s.member.name))) for s in samples))
+    return healthy()._replace(members=tuple(s._replace(host=answered(facts(s.member.name))) for s in samples))
 
 
 def second(**fields: Any) -> Samples:
@@ -98,7 +98,7 @@ def test_a_full_disk_is_seen_while_everything_else_is_green() -> None:
         "nothing there, and defragment only where a copy of the data has room"
     )
     assert verdict(second(space=Space(32 * 10**9, LEAST_FREE + 1))).healthy
-    large = replace(THROUGH, quota_mb=8192)
+    large = THROUGH._replace(quota_mb=8192)
     assert not judge(large, second(space=Space(32 * 10**9, LEAST_FREE + 1))).healthy, "a tenth of the quota"
 
 
@@ -106,8 +106,8 @@ def test_data_beside_their_disk_are_seen() -> None:
     result = verdict(second(mount=Mount("/dev/sda9", "/", "ext4")))
     begins = "azure-prd-02 keeps its data on /dev/sda9, mounted at / (ext4), not on its data disk: they go when the"
     assert result.sentence.startswith(begins)
-    without = {**ON, "azure-prd-02": replace(ON["azure-prd-02"], data_disk=False)}
-    assert judge(replace(THROUGH, hosts=without), second(mount=Mount("/dev/sda9", "/", "ext4"))).healthy
+    without = {**ON, "azure-prd-02": ON["azure-prd-02"]._replace(data_disk=False)}
+    assert judge(THROUGH._replace(hosts=without), second(mount=Mount("/dev/sda9", "/", "ext4"))).healthy
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_with_the_quorum_lost_nobody_is_told_to_wipe() -> None:
     samples = everywhere(told(), linearizable=REFUSED, alarms=NOT_ASKED)
     for which in (1, 2):
         samples = spoilt(samples, which, **DOWN, host=down)
-    result = verdict(replace(samples, canary=None))
+    result = verdict(samples._replace(canary=None))
     assert result.sentence.endswith("quorum lost: 2 of 4, needs 3: restart azure-prd-02 or azure-prd-03; do not wipe")
 
 
@@ -188,7 +188,7 @@ def test_a_process_of_another_name_is_no_dead_one() -> None:
 
 
 def test_a_process_that_came_again_is_a_warning() -> None:
-    result = verdict(second(unit=replace(RUNS, restarts=3)))
+    result = verdict(second(unit=RUNS._replace(restarts=3)))
     assert result.healthy
     assert any("systemd has started etcd again 3 times" in finding.message for finding in result.findings)
 
@@ -235,7 +235,7 @@ def test_another_host_key_is_a_fault_either_way(intended: Intended) -> None:
 
 
 def test_what_is_on_its_way_does_not_excuse_a_host_that_is_not_reached() -> None:
-    waiting = replace(THROUGH, awaiting=frozenset({"azure-prd-04"}))
+    waiting = THROUGH._replace(awaiting=frozenset({"azure-prd-04"}))
     nothing = dict.fromkeys(DOWN, NOT_ASKED)
     samples = spoilt(told(), 3, **nothing, host=NOT_ASKED)
     assert judge(waiting, samples).kind == "awaiting"

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 from ipaddress import IPv4Address
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from corelib import digests
 from corelib.etcd.identity import cluster_id, identities, member_id, shown
-from corelib.fleet import Member
+from corelib.member import Member
 
 REFERENCE = [Member(f"azure-prd-0{n}", IPv4Address(f"10.1.0.{n}")) for n in range(1, 5)]
+
+
+@given(st.binary())
+def test_the_interpreter_s_own_digests_are_those_of_openssl(content: bytes) -> None:
+    assert digests.sha1(content).digest() == hashlib.sha1(content, usedforsecurity=False).digest()
+    assert digests.blake2b(content).digest() == hashlib.blake2b(content).digest()
 
 
 def test_the_reference_hosts_give_the_reference_cluster_id() -> None:

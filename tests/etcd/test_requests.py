@@ -16,7 +16,7 @@ from corelib.etcd.judge import judge
 from corelib.etcd.probe import MOST_REQUESTS
 from corelib.etcd.samples import Samples
 from corelib.etcd.settling import MOST_LOOKS, PAUSE_S
-from corelib.fleet import Member
+from corelib.member import Member
 
 from . import fakes
 from .clusters import Running, intended, look
@@ -118,7 +118,7 @@ def test_only_rendered_addresses_are_ever_connected_to(formed: Watched) -> None:
     def note(connection: socket.socket) -> None:
         with lock, contextlib.suppress(OSError):
             head = connection.recv(65536)
-            if b"Accept-Encoding: identity" in head:  # the other members do go there
+            if b"User-Agent: runbooks" in head:  # the other members do go there
                 reached.append(head.decode(errors="replace"))
 
     running = formed.running

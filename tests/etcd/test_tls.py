@@ -7,7 +7,6 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -20,8 +19,9 @@ from corelib.etcd.client import Connection
 from corelib.etcd.identity import identities
 from corelib.etcd.judge import Verdict
 from corelib.etcd.samples import Reply
+from corelib.etcd.secured import Secured
 from corelib.etcd.way import closed, direct
-from corelib.fleet import Member
+from corelib.member import Member
 
 from . import fakes
 from .authority import Authority, Pair
@@ -216,7 +216,7 @@ def secured(talk: fakes.Talk, tmp: Path, pair: Pair = SERVER, *, version: int | 
 
 
 def ask(trust: tls.Trust | None, patience: float = 0.4) -> Reply[str]:
-    line = Connection(ADDRESS, 2379, trust=trust)
+    line = Connection(ADDRESS, 2379) if trust is None else Secured(ADDRESS, 2379, trust)
     try:
         return line.version(time.monotonic() + patience)
     finally:
@@ -297,7 +297,7 @@ def test_no_request_reaches_a_server_that_is_not_trusted(tmp_path: Path) -> None
 
     for pair in (OTHERS.pair(ADDRESS), OURS.pair("127.0.34.51"), OURS.pair(ADDRESS, days=(-9, -2))):
         with fakes.listener(ADDRESS, 2379, secured(hear, tmp_path, pair)):
-            line = Connection(ADDRESS, 2379, trust=TRUST)
+            line = Secured(ADDRESS, 2379, TRUST)
             line.authorize("token of a user")
             reply = line.post("/v3/auth/authenticate", {"password": "open sesame"}, answers.token, time.monotonic() + 2)
             line.close()
@@ -334,19 +334,19 @@ def test_a_key_with_a_passphrase_asks_nobody() -> None:
 
 def test_a_reply_without_tls_has_no_certificate() -> None:
     with fakes.listener(ADDRESS, 2379, fakes.page("200 OK", "application/json", b'{"etcdserver":"3.5.1"}')):
-        assert replace(ask(None), seconds=0, ahead=None) == Reply("answered", "3.5.1")
+        assert ask(None)._replace(seconds=0, ahead=None) == Reply("answered", "3.5.1")
 
 
 def test_tls_goes_through_any_way(tmp_path: Path) -> None:
     """Whoever carries the bytes: here a relay at another address, and the certificate is still the member's."""
     page = fakes.page("200 OK", "application/json", b'{"etcdserver":"3.5.1"}')
     with fakes.listener("127.0.34.52", 2379, secured(page, tmp_path)):
-        line = Connection(ADDRESS, 2379, direct("127.0.34.52"), TRUST)
+        line = Secured(ADDRESS, 2379, TRUST, direct("127.0.34.52"))
         reply = line.version(time.monotonic() + 2)
         line.close()
     assert (reply.outcome, reply.value) == ("answered", "3.5.1")
 
 
 def test_a_member_whose_host_is_not_reached_was_not_asked() -> None:
-    line = Connection(ADDRESS, 2379, closed("no host"), TRUST)
+    line = Secured(ADDRESS, 2379, TRUST, closed("no host"))
     assert line.version(time.monotonic() + 2).outcome == "not asked"

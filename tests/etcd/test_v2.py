@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import replace
 from ipaddress import IPv4Address
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from corelib.etcd import answers
 from corelib.etcd.canary import Canaries as Third
+from corelib.etcd.case import CLUSTER, Check
 from corelib.etcd.client import Connection
+from corelib.etcd.commands import see
 from corelib.etcd.credentials import Credentials
-from corelib.etcd.judge import Verdict, judge
-from corelib.fleet import Member
+from corelib.etcd.judge import Intended, Verdict, judge
+from corelib.member import Member
 
 from . import fakes
 from .clusters import Running, intended, look, verify
@@ -253,11 +258,61 @@ def test_what_is_not_2x_shape_or_not_well_is_no_answer(spoilt: dict[str, str], f
 def test_a_mixed_look_says_of_each_what_it_is(old: Running) -> None:
     """Nothing of one generation is put to a member of the other."""
     samples = look(old.members, canary=False)
-    changed = replace(
-        samples,
+    changed = samples._replace(
         members=(
-            replace(samples.members[0], version=replace(samples.members[0].version, value="3.5.16")),
+            samples.members[0]._replace(version=samples.members[0].version._replace(value="3.5.16")),
             *samples.members[1:],
         ),
     )
     assert "the versions differ" in str(judge(intended(old.members), changed).findings)
+
+
+def typed(verdict: Verdict, cluster: Running) -> dict[str, str]:
+    """What is shown for each check of one member."""
+    name = cluster.members[1].name
+    rows = [row for row in verdict.rows if row.member in (name, CLUSTER)]
+    return {row.check: see(row, cluster.intended(), verdict.old) for row in rows}
+
+
+def test_what_is_shown_for_2x_is_understood_by_its_tools(old: Running) -> None:
+    """Typed in a shell, with the etcdctl of etcd 3.5, which has all that of etcd 2.3 in it."""
+    verdict = verify(old.members)
+    assert verdict.old == {member.name for member in old.members}
+    commands = typed(verdict, old)
+    said = {check: shell(command) for check, command in commands.items() if command}
+    assert f"name={old.members[1].name} peerURLs={old.members[1].peer_url}" in said["member list"]
+    assert '"name":"azure-lab-02"' in said["leader"]
+    assert '"action":"get"' in said["reads"]
+    assert said["canary"].splitlines() == ["1", "PrevNode.Value: 1"]
+    assert "Key not found" in said["canary removed"]
+    assert {check for check in LACKING if commands.get(check)} == set(), "it has nothing of the kind"
+    assert "member list" in commands
+    assert not any(" -w table" in command or "--endpoints" in command for command in commands.values())
+
+
+def shell(command: str) -> str:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    ended = subprocess.run(
+        ["bash", "-c", command],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+        env={**os.environ, "PATH": path},
+    )
+    assert ended.returncode == 0, (command, ended.stderr)
+    return ended.stdout
+
+
+def test_2x_behind_tls_and_with_a_user_has_options_of_its_own() -> None:
+    there = Intended(FOUR, FOUR, "t", certificates=("ca.pem", "me.pem", "key.pem"), user="verifier")
+    row = Check(FOUR[0].name, "member list", "", "", "failed")
+    options = "--ca-file=ca.pem --cert-file=me.pem --key-file=key.pem --username=verifier"
+    assert see(row, there, {FOUR[0].name}) == (
+        f"ETCDCTL_API=2 etcdctl {options} --no-sync --peers={FOUR[0].client_url} member list"
+    )
+    assert "--user=verifier" in see(row, there, {FOUR[1].name}), "each as it is"
+    assert " -u verifier -s " in see(row._replace(check="leader"), there, {FOUR[0].name})
+    on_host = there._replace(only_from_hosts=True, logins={FOUR[0].name: "ssh core@203.0.113.5"})
+    assert see(row, on_host, {FOUR[0].name}).startswith('ssh core@203.0.113.5 "sudo etcdctl --ca-file=/etc/ssl/certs/')
+    assert see(row._replace(check="alarms"), on_host, {FOUR[0].name}) == ""

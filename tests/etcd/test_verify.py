@@ -15,7 +15,7 @@ from corelib.etcd.client import Connection
 from corelib.etcd.judge import Verdict, judge
 from corelib.etcd.probe import AFTER_SETTLING
 from corelib.etcd.settling import ELECTIONS
-from corelib.fleet import Member
+from corelib.member import Member
 
 from . import fakes
 from .clusters import ELECTION_MS, TOKEN, Running, intended, look, verify

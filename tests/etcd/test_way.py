@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import asyncssh
@@ -39,7 +38,7 @@ def doors(all_doors: Doors, cluster: Running) -> Iterator[Doors]:
 
 
 def meant(doors: Doors) -> Intended:
-    return replace(intended(doors.running.members), only_from_hosts=True, hosts=doors.on())
+    return intended(doors.running.members)._replace(only_from_hosts=True, hosts=doors.on())
 
 
 def verify(doors: Doors, logins: dict[str, Login] | None = None, timeout: float = 3.0, **how: Any) -> Verdict:
@@ -154,7 +153,7 @@ def test_a_first_contact_is_learnt_and_held_to(doors: Doors) -> None:
     first = {victim.name: Login(AT, doors.port(victim))}
     with doors.hosts(first) as hosts:
         assert hosts.learnt == {victim.name: doors.fingerprint(victim)}
-    with doors.hosts({victim.name: replace(first[victim.name], pinned=hosts.learnt[victim.name])}) as again:
+    with doors.hosts({victim.name: first[victim.name]._replace(pinned=hosts.learnt[victim.name])}) as again:
         assert again.learnt == {}
         assert again.asks({}) == {}
 

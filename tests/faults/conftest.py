@@ -6,9 +6,10 @@ import signal
 
 import pytest
 
-from .tables import EtcdTable, Row, Table
+from .tables import AzureTable, EtcdTable, InstallTable, Row, Table
 
-RECORDS, ETCD = pytest.StashKey[Table](), pytest.StashKey[EtcdTable]()
+RECORDS, ETCD, AZURE = pytest.StashKey[Table](), pytest.StashKey[EtcdTable](), pytest.StashKey[AzureTable]()
+LIVES, INSTALLS = pytest.StashKey[Table](), pytest.StashKey[InstallTable]()
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -29,8 +30,26 @@ def etcd_matrix(request: pytest.FixtureRequest) -> EtcdTable:
     return request.config.stash.setdefault(ETCD, EtcdTable())
 
 
+@pytest.fixture
+def azure_matrix(request: pytest.FixtureRequest) -> AzureTable:
+    """Rows to be printed: fault, requests, outcome, end state."""
+    return request.config.stash.setdefault(AZURE, AzureTable())
+
+
+@pytest.fixture
+def azure_lives(request: pytest.FixtureRequest) -> list[Row]:
+    """Rows to be printed: what was done to a running cluster, what was measured, how long it took."""
+    return request.config.stash.setdefault(LIVES, Table("running clusters, changed")).rows
+
+
+@pytest.fixture
+def install_matrix(request: pytest.FixtureRequest) -> InstallTable:
+    """Takes down how an install under a fault ended."""
+    return request.config.stash.setdefault(INSTALLS, InstallTable())
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for table in (config.stash.get(RECORDS, None), config.stash.get(ETCD, None)):
+    for table in (config.stash.get(key, None) for key in (RECORDS, ETCD, AZURE, LIVES, INSTALLS)):
         if table is not None and table.rows:
             terminalreporter.section(table.title)
             for line in table.lines():

@@ -35,6 +35,25 @@ class Table:
 
 
 @dataclass
+class InstallTable(Table):
+    """Faults of installs: how each ended, what was said, and whether a byte was written to any other disk."""
+
+    title: str = "installs under faults"
+    head: Row = ("fault", "ends in", "says", "other disks", "s")
+    foreign: list[str] = field(default_factory=list)
+
+    def row(self, name: str, ends: str, says: str, *, untouched: bool, seconds: float) -> None:
+        """One fault that was tried."""
+        if not untouched:
+            self.foreign.append(name)
+        disks = "untouched" if untouched else "WRITTEN"
+        self.rows.append((name, ends, _short(" ".join(says.split())), disks, f"{seconds:.1f}"))
+
+    def last(self) -> str:
+        return f"{len(self.rows)} faults tried; bytes on a disk that was not consented to: {len(self.foreign)} times"
+
+
+@dataclass
 class EtcdTable(Table):
     """Faults of etcd clusters, and clusters without one: each is verified, told, and held to what is expected."""
 
@@ -100,6 +119,18 @@ class EtcdTable(Table):
         finding = "; ".join([verdict.kind, *said]) if warning else verdict.sentence
         self.rows.append((name, cluster.version, _short(finding), _short(expected, 48), took))
         return verdict
+
+
+@dataclass
+class AzureTable(Table):
+    """Applies under faults: what was asked of Azure, how it ended, and what that is held to."""
+
+    title: str = "applies to Azure under faults"
+    head: Row = ("fault", "requests", "outcome", "what else")
+
+    def last(self) -> str:
+        killed = sum(row[0].startswith("killed") for row in self.rows)
+        return f"{killed} kills and {len(self.rows) - killed} other faults tried: all as expected"
 
 
 def _short(text: str, most: int = 96) -> str:

@@ -336,13 +336,14 @@ if os.environ.get("RUNBOOKS_TEST"):
     from corelib.runbook import pulse
     pulse.LONGEST = 1.0
     pulse.Pulse.__init__.__defaults__ = (1.0,)
-    from corelib.azure import executor
-    original = executor._PUTS["network"]
-    def slow(*arguments):
-        open(os.environ["RUNBOOKS_TEST"], "a").write("network\\n")
-        time.sleep(4)
-        return original(*arguments)
-    executor._PUTS["network"] = slow
+    from corelib.azure import acts
+    original = acts._At._put
+    def slow(self, body):
+        if self._kind == "network":
+            open(os.environ["RUNBOOKS_TEST"], "a").write("network\\n")
+            time.sleep(4)
+        return original(self, body)
+    acts._At._put = slow
 """
 
 

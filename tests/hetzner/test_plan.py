@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from corelib import parameters
-from corelib.hetzner.facts import Installed, Observation, Pin, Server
+from corelib.fleet import Image
+from corelib.hetzner.facts import Disk, Installed, Note, Observation, Pin, Server, Standing
 from corelib.hetzner.loopback import is_loopback
-from corelib.hetzner.plan import plan
+from corelib.hetzner.plan import looks, plan, resets, wanted
 from corelib.plan import Plan, examples
 from tests.hetzner.rig import PARAMETERS, fleet, with_host
 
@@ -29,22 +31,102 @@ def make(observed: Observation | None, endpoint: str = ENDPOINT, **more: Any) ->
     return plan(more.pop("of", LAB), observations, {"ded-lab-01": USER_DATA}, "ab" * 32, "code", endpoint, **more)
 
 
-def test_a_machine_that_was_never_installed_is_to_be_wiped() -> None:
+FREE: dict[str, Any] = {"size": 8 * 10**9, "writable": True, "removable": False}
+DISKS = (
+    Disk("/dev/sda", WWN, "S1", "M", names=frozenset((WWN,)), holds=("the whole disk: ext4, 8.0 GB",), **FREE),
+    Disk("/dev/sdb", "wwn-0x1", "S2", "M", names=frozenset(("wwn-0x1",)), **FREE),
+)
+RESCUE = Standing("rescue", DISKS)
+BASE = {
+    "server": 321,
+    "address": "127.0.2.200",
+    "ssh_port": 2222,
+    "disk": WWN,
+    "release": {"distribution": "flatcar", "channel": "beta", "version": "4757.1.0"},
+    "user_data_sha256": DIGEST,
+    "installer_sha256": "ab" * 32,
+}
+TARGET = {"serial": "S1", "model": "M", "size": 8 * 10**9, "holds": ["the whole disk: ext4, 8.0 GB"]}
+PINNED = Note(state="inventoried", salt="00", host_keys=("SHA256:r",))
+BEGUN = replace(PINNED, open=True, attempt=1, wanted=wanted(BASE), target=TARGET)
+ON_DISK = replace(BEGUN, host_key="k", host_key_fingerprint="SHA256:n")
+
+
+def test_a_machine_that_was_never_installed_is_looked_at_first() -> None:
     made = make(Observation(SERVER))
     (step,) = made.steps
     assert made.target == {"robot": ENDPOINT}
-    assert (step.target, step.action, step.consent) == ("ded-lab-01/server/321", "create", f"wipe {WWN}")
-    assert step.why == "never installed by this project"
-    assert step.interrupts == f"ded-lab-01 is reset at once, and all data on {WWN} is lost"
-    assert step.desired == {
-        "server": 321,
-        "address": "127.0.2.200",
-        "ssh_port": 2222,
-        "disk": WWN,
-        "release": {"distribution": "flatcar", "channel": "beta", "version": "4757.1.0"},
-        "user_data_sha256": DIGEST,
-        "installer_sha256": "ab" * 32,
-    }
+    assert (step.target, step.action, step.consent) == ("ded-lab-01/server/321/rescue", "change", "")
+    assert step.why.startswith("never installed by this project")
+    assert "server 321 ded-lab-01 at 127.0.2.200 (EX44, FSN1-DC14); nothing is written" in step.what
+    assert step.interrupts == "ded-lab-01 is reset at once, and stays in its rescue system"
+    assert looks(step)
+
+
+def test_then_the_very_disk_is_to_be_wiped() -> None:
+    (step,) = make(Observation(SERVER, note=PINNED, standing=RESCUE)).steps
+    assert (step.target, step.action) == ("ded-lab-01/server/321", "create")
+    assert step.consent == f"wipe {WWN} of ded-lab-01"
+    assert step.interrupts == f"all data on {WWN} is lost: the whole disk: ext4, 8.0 GB"
+    assert step.desired == {**BASE, "target": TARGET, "attempt": 1}
+
+
+@pytest.mark.parametrize(
+    ("note", "standing", "attempt", "why"),
+    [
+        (BEGUN, RESCUE, 1, "its script was not begun"),
+        (BEGUN, replace(RESCUE, script="running"), 1, "is not begun again"),
+        (BEGUN, replace(RESCUE, script="good"), 1, "is not begun again"),
+        (BEGUN, replace(RESCUE, script="bad"), 2, "the last attempt at writing has failed"),
+        (replace(BEGUN, wanted="other"), replace(RESCUE, script="good"), 2, "never installed"),
+        (ON_DISK, RESCUE, 1, "it is on the disk, and checked"),
+        (ON_DISK, Standing("installed"), 1, "the new system is waited for"),
+        (ON_DISK, Standing(), 1, "the new system is waited for"),
+    ],
+)
+def test_an_interrupted_install_goes_on_where_the_machine_is(
+    note: Note, standing: Standing, attempt: int, why: str
+) -> None:
+    (step,) = make(Observation(SERVER, note=note, standing=standing)).steps
+    assert not looks(step)
+    assert step.desired["attempt"] == attempt
+    assert why in step.why
+
+
+@pytest.mark.parametrize("note", [PINNED, replace(BEGUN, open=False)])
+def test_a_rescue_system_that_is_gone_is_booted_again(note: Note) -> None:
+    assert looks(make(Observation(SERVER, note=note)).steps[0])
+
+
+def test_a_write_of_which_nothing_is_known_is_looked_at_and_never_repeated() -> None:
+    (step,) = make(Observation(SERVER, note=BEGUN)).steps
+    assert looks(step)
+    assert step.why.startswith("a write was begun, and what became of it is not known")
+    again = make(Observation(SERVER, note=replace(BEGUN, open=False), standing=RESCUE))
+    first = make(Observation(SERVER, note=PINNED, standing=RESCUE))
+    assert again.digest != first.digest, "another attempt needs another approval"
+
+
+def test_the_script_of_another_plan_blocks() -> None:
+    running = replace(RESCUE, script="running")
+    (step,) = make(Observation(SERVER, note=replace(BEGUN, wanted="other"), standing=running)).steps
+    assert step.action == "blocked"
+
+
+@pytest.mark.parametrize(
+    ("disks", "why"),
+    [
+        (DISKS[1:], "no disk has the name wwn-0x5000c500a1b2c3d4; disks seen: wwn-0x1"),
+        ((DISKS[0], DISKS[0]), "several disks have the name"),
+        ((replace(DISKS[0], writable=False),), "it is read-only"),
+        ((replace(DISKS[0], uses=("/dev/sda at /mnt",)),), "it is in use: /dev/sda at /mnt"),
+        ((replace(DISKS[0], shares=("volume group vg0",)),), "one of several disks of volume group vg0"),
+    ],
+)
+def test_a_disk_that_must_not_be_written_blocks(disks: tuple[Disk, ...], why: str) -> None:
+    (step,) = make(Observation(SERVER, note=PINNED, standing=Standing("rescue", disks))).steps
+    assert step.action == "blocked"
+    assert why in step.why
 
 
 @pytest.mark.parametrize(
@@ -58,16 +140,23 @@ def test_a_machine_that_was_never_installed_is_to_be_wiped() -> None:
         ),
         (
             Observation(SERVER, PIN, Installed("ded-lab-01", "flatcar", "1", "")),
-            "replace",
+            "change",
             "user-data (SHA-256) differs",
         ),
-        (Observation(SERVER, PIN, Installed("localhost", "flatcar", "1", DIGEST)), "replace", "host name differs"),
-        (Observation(SERVER, PIN, Installed("ded-lab-01", "debian", "12", DIGEST)), "replace", "distribution differs"),
-        (Observation(SERVER, PIN, silence="no route to host"), "replace", "no route to host"),
+        (Observation(SERVER, PIN, Installed("localhost", "flatcar", "1", DIGEST)), "change", "host name differs"),
+        (Observation(SERVER, PIN, Installed("ded-lab-01", "debian", "12", DIGEST)), "change", "distribution differs"),
+        (Observation(SERVER, PIN, silence="no route to host"), "change", "no route to host"),
         (
             Observation(SERVER, PIN, silence="another", impostor="SHA256:other"),
             "blocked",
             "SHA256:other, pinned is SHA256:pinned",
+        ),
+        (Observation(SERVER, PIN, note=PINNED, standing=RESCUE), "replace", "it was installed by this project"),
+        (Observation(SERVER, replace(PIN, pending=True), note=ON_DISK, standing=RESCUE), "create", "goes on"),
+        (
+            Observation(SERVER, replace(PIN, pending=True, replaces=True), note=ON_DISK, standing=RESCUE),
+            "replace",
+            "goes on",
         ),
         (Observation(None), "blocked", "Robot knows no server 321"),
         (None, "blocked", "Robot knows no server 321"),
@@ -77,7 +166,7 @@ def test_what_is_observed_decides(observed: Observation | None, action: str, why
     (step,) = make(observed).steps
     assert step.action == action
     assert why in step.why
-    assert step.consent == ("" if action in ("keep", "blocked") else f"wipe {WWN}")
+    assert bool(step.consent) == (action in ("create", "replace"))
 
 
 @pytest.mark.parametrize(
@@ -97,26 +186,45 @@ def test_what_robot_says_otherwise_blocks(changes: dict[str, Any], why: str) -> 
 
 
 def test_another_disk_than_the_installed_one_is_a_replacement() -> None:
-    other = with_host(LAB, disk="wwn-0x5000c500a1b2c3ff")
-    (step,) = make(Observation(SERVER, PIN, RUNNING), of=other).steps
-    assert (step.action, step.consent) == ("replace", "wipe wwn-0x5000c500a1b2c3ff")
+    other = with_host(LAB, disk="wwn-0x1")
+    (step,) = make(Observation(SERVER, PIN, note=PINNED, standing=RESCUE), of=other).steps
+    assert (step.action, step.consent) == ("replace", "wipe wwn-0x1 of ded-lab-01")
 
 
-@pytest.mark.parametrize(
-    "endpoint", ["https://robot-ws.your-server.de", "https://127.0.0.1.example.org", "https://10.0.0.1"]
-)
-def test_every_endpoint_but_a_loopback_one_blocks_whatever_was_observed(endpoint: str) -> None:
-    (step,) = make(Observation(SERVER, PIN, RUNNING), endpoint).steps
-    assert step.action == "blocked"
-    assert step.why.startswith("until its guards are complete")
-    assert endpoint in step.why
+def test_robots_own_endpoint_is_planned_for() -> None:
+    (step,) = make(Observation(SERVER), "https://robot-ws.your-server.de").steps
+    assert looks(step)
 
 
-def test_the_digest_covers_what_is_desired_and_nothing_observed() -> None:
-    first = make(Observation(SERVER))
-    assert first.digest == make(Observation(SERVER, silence="whatever")).digest
-    assert first.digest != make(Observation(SERVER), of=with_host(LAB, disk="wwn-0x5000c500a1b2c3ff")).digest
-    assert first.digest != make(Observation(SERVER), "https://127.0.2.251:8445").digest
+def test_the_digest_covers_what_is_desired_and_the_disk_as_it_was_shown() -> None:
+    seen = Observation(SERVER, note=PINNED, standing=RESCUE)
+    first = make(seen)
+    assert first.digest == make(replace(seen, silence="whatever")).digest
+    assert first.digest != make(seen, "https://127.0.2.251:8445").digest
+    for change in ({"serial": "S9"}, {"size": 9 * 10**9}, {"holds": ()}):
+        other = (replace(DISKS[0], **change), DISKS[1])
+        assert first.digest != make(replace(seen, standing=Standing("rescue", other))).digest
+
+
+@pytest.mark.parametrize(("count", "says"), [(1, ""), (50, ""), (51, "51 machines take at least 1 h"), (120, "2 h")])
+def test_how_long_robots_limit_of_resets_lasts(count: int, says: str) -> None:
+    (step,) = make(Observation(SERVER)).steps
+    said = resets(Plan("install-hetzner", "lab", {}, "", (step,) * count))
+    assert said.endswith(says)
+    assert bool(said) == bool(says)
+
+
+def test_an_image_and_a_mirror_are_part_of_what_is_approved() -> None:
+    assert LAB.hetzner is not None
+    image = LAB.hetzner.model_copy(update={"image": Image(file="image.bin", sha256="cd" * 32)})
+    mirror = LAB.hetzner.model_copy(update={"mirror": "https://mirror.example.org/flatcar"})
+    seen = Observation(SERVER, note=PINNED, standing=RESCUE)
+    (with_image,), (with_mirror,) = (
+        make(seen, of=LAB.model_copy(update={"hetzner": one})).steps for one in (image, mirror)
+    )
+    assert with_image.desired["image_sha256"] == "cd" * 32
+    assert "no signature is checked, its SHA-256 is" in with_image.what
+    assert with_mirror.desired["mirror"] == "https://mirror.example.org/flatcar"
 
 
 def test_marked_examples_are_named_on_a_real_target() -> None:

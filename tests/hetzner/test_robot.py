@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -70,9 +71,10 @@ def scripted() -> Iterator[Scripted]:
     server.server_close()
 
 
-def robot(server: Scripted, *answers: tuple[int, Any] | None, patience: float = 5) -> Robot:
+def robot(server: Scripted, *answers: tuple[int, Any] | None, patience: float = 5, **more: Any) -> Robot:
     server.answers = list(answers)
-    return Robot(f"http://127.0.13.10:{server.server_address[1]}", "user", "secret-word", patience=patience)
+    where = f"http://127.0.13.10:{server.server_address[1]}"
+    return Robot(where, "user", "secret-word", patience=patience, **more)
 
 
 def error(status: int, code: str, **more: Any) -> tuple[int, Any]:
@@ -111,14 +113,18 @@ def test_what_is_missing_is_named(scripted: Scripted) -> None:
 
 def test_a_limit_is_waited_for_as_it_says(scripted: Scripted) -> None:
     limit = error(403, "RATE_LIMIT_EXCEEDED", max_request=200, interval=0.2)
-    servers = robot(scripted, limit, (200, [{"server": SERVER}])).servers()
+    said: list[str] = []
+    begun = time.monotonic()
+    servers = robot(scripted, limit, (200, [{"server": SERVER}])).telling(said.append).servers()
+    assert time.monotonic() - begun >= 0.2
     assert [server.number for server in servers] == [321]
     assert len(scripted.seen) == 2
+    assert said == ["GET /server at Robot: the limit of 200 requests is used up for up to 0 s; waiting for that"]
 
 
 def test_a_limit_beyond_the_deadline_is_an_error(scripted: Scripted) -> None:
     with pytest.raises(RateLimited, match="200 requests is used up for up to 3600 s"):
-        robot(scripted, error(403, "RATE_LIMIT_EXCEEDED", max_request=200, interval=3600)).servers()
+        robot(scripted, error(403, "RATE_LIMIT_EXCEEDED", max_request=200, interval=3600), queue=600).servers()
     assert len(scripted.seen) == 1
 
 
@@ -160,6 +166,36 @@ def test_fingerprints_are_read_in_every_spelling(scripted: Scripted) -> None:
 
 def test_no_activation_yet(scripted: Scripted) -> None:
     assert robot(scripted, error(404, "NOT_FOUND")).last_rescue(321) is None
+
+
+def test_a_server_is_woken_by_one_packet(scripted: Scripted) -> None:
+    place = {"server_ip": "192.0.2.1", "server_ipv6_net": "2001:db8::", "server_number": 321}
+    client = robot(scripted, (200, {"wol": place}))
+    assert client.wakes(321)
+    client.wake(321)
+    assert scripted.seen == [("GET", "/wol/321", ""), ("POST", "/wol/321", "")]
+
+
+def test_a_server_that_cannot_be_woken(scripted: Scripted) -> None:
+    client = robot(scripted, error(404, "WOL_NOT_AVAILABLE"))
+    assert not client.wakes(321)
+    with pytest.raises(NotFound) as caught:
+        client.wake(321)
+    assert "press its power button" in caught.value.remedy
+
+
+def test_a_server_that_is_not_there_is_not_one_that_cannot_be_woken(scripted: Scripted) -> None:
+    with pytest.raises(NotFound, match="SERVER_NOT_FOUND"):
+        robot(scripted, error(404, "SERVER_NOT_FOUND")).wakes(321)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"), [(error(500, "WOL_FAILED"), Rejected), (None, NoAnswer), (error(503, "MAINTENANCE"), NoAnswer)]
+)
+def test_a_packet_is_sent_once(scripted: Scripted, answer: Any, kind: type[RobotError]) -> None:
+    with pytest.raises(kind):
+        robot(scripted, answer).wake(321)
+    assert scripted.seen == [("POST", "/wol/321", "")]
 
 
 def test_no_server_there(scripted: Scripted) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import asyncssh
 import pytest
@@ -59,6 +59,10 @@ def server() -> Iterator[Server]:
             return
         if process.command == "hostname":
             process.stdout.write("ded-old\n")
+        elif process.command.startswith("cat /proc"):
+            process.stdout.write("tmpfs / tmpfs rw 0 0\n")
+        elif process.command == "count":
+            process.stdout.write(str(len(await process.stdin.read())))
         elif process.command == "fail":
             process.stderr.write("it is broken\n")
         else:
@@ -117,6 +121,30 @@ def test_a_command_that_fails_says_why(server: Server) -> None:
             shell.read("fail")
 
 
+def test_what_is_fed_arrives_as_it_comes(server: Server) -> None:
+    content = b"0123456789abcdef" * (1 << 18)  # more than a pipe or a channel's window holds
+
+    def write(out: BinaryIO) -> None:
+        for at in range(0, len(content), 1 << 16):
+            out.write(content[at : at + (1 << 16)])
+
+    with Shell(server.address(), server.key.private) as shell:
+        assert shell.feed(write, "count") == str(len(content))
+        assert shell.feed(lambda _: None, "count") == "0"
+
+
+def test_what_fails_while_it_is_fed_is_raised_and_so_is_a_command_that_ends_early(server: Server) -> None:
+    def fail(out: BinaryIO) -> None:
+        out.write(b"half")
+        raise BadInput("reading", "it is damaged", "")
+
+    with Shell(server.address(), server.key.private) as shell:
+        with pytest.raises(BadInput, match="it is damaged"):
+            shell.feed(fail, "count")
+        with pytest.raises(CommandFailed, match="exit code 4"):
+            shell.feed(lambda out: out.write(b"x" * (1 << 24)), "fail")
+
+
 def test_a_command_has_a_deadline(server: Server) -> None:
     with Shell(server.address(), server.key.private) as shell:
         with pytest.raises(CommandTimedOut, match="it may still run"):
@@ -133,7 +161,7 @@ def test_it_works_where_a_loop_is_running(server: Server) -> None:
 
 def test_another_host_name_than_rescue_is_refused(server: Server) -> None:
     with pytest.raises(Refused, match="'ded-old', not 'rescue'"):
-        rescue._let_in(Login(server.address(), server.key.private))
+        rescue.let_in(Login(server.address(), server.key.private))
 
 
 def test_a_damaged_key_is_not_repeated() -> None:

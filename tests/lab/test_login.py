@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import signal
 import socket
@@ -14,6 +15,8 @@ from typing import TypeVar
 
 import pytest
 
+from corelib.etcd.intended import OnHost
+from corelib.etcd.restoring import look
 from corelib.lab.console import Console
 from corelib.lab.host import Fleet, Host
 from corelib.lab.site import Machine, Site
@@ -129,8 +132,77 @@ def _version(shell: Shell) -> bool:
 def test_what_it_does_not_know_is_not_found(fleet: Fleet) -> None:
     def act() -> None:
         assert said("reboot") == Done(127, "", "bash: line 1: reboot: command not found\n")
-        assert said("sudo", "-n", "rm", "-rf", "/").code == 127
         assert said("journalctl", "--vacuum-size=1").code == 2
+
+    within(fleet, act)
+
+
+def test_etcds_data_and_nothing_else_can_be_moved_about(fleet: Fleet) -> None:
+    def act() -> None:
+        with Shell(address(), KEY.private) as shell:
+            root = fleet._hosts["h1"].root
+            for place in ("/", "/var/lib", "/var/lib/etcd/../..", "/var/lib/etcd-other", "/etc/hostname"):
+                assert "the lab leaves it alone" in shell.run("sudo", "-n", "rm", "-rf", place).err
+            assert (root / "etc/hostname").exists()
+            assert shell.run("ls", "-1A", "/var/lib/etcd").err == "ls: Permission denied\n"
+            until(lambda: shell.read("sudo", "-n", "ls", "-1A", "/var/lib/etcd") == "member")
+            assert "Environment=" in shell.read("systemctl", "show", "etcd-member.service", "--property=Environment")
+            assert "Access denied" in shell.run("systemctl", "stop", "etcd-member.service").err
+            shell.read("sudo", "-n", "systemctl", "stop", "etcd-member.service")
+            assert fleet.status()[0]["state"] == "no etcd"
+            shell.read("sudo", "-n", "systemctl", "mask", "etcd-member.service")
+            masked = shell.run("sudo", "-n", "systemctl", "start", "--no-block", "etcd-member.service")
+            assert masked.err == "Failed to start etcd-member.service: Unit etcd-member.service is masked.\n"
+            of_it = "--property=LoadState,Environment"
+            assert shell.read("systemctl", "show", "etcd-member.service", of_it) == "LoadState=masked"
+            shell.read("sudo", "-n", "systemctl", "unmask", "etcd-member.service")
+            shell.read("sudo", "-n", "mkdir", "-p", "/var/lib/etcd/a")
+            shell.read("sudo", "-n", "mv", "-n", "-T", "/var/lib/etcd/member", "/var/lib/etcd/a/member")
+            shell.read("sudo", "-n", "mkdir", "-p", "/var/lib/etcd/b")
+            shell.read("sudo", "-n", "mv", "-n", "-T", "/var/lib/etcd/b", "/var/lib/etcd/a")
+            assert shell.read("sudo", "-n", "ls", "-1A", "/var/lib/etcd").split() == ["a", "b"], "nothing is replaced"
+            content = os.urandom(3 << 20)
+            shell.feed(
+                lambda out: out.write(content), *["sudo", "-n", "dd", "of=/var/lib/etcd/c", "bs=1M", "status=none"]
+            )
+            digest = hashlib.sha256(content).hexdigest()
+            assert shell.read("sudo", "-n", "sha256sum", "/var/lib/etcd/c") == f"{digest}  /var/lib/etcd/c"
+            shell.read("sudo", "-n", "systemctl", "start", "--no-block", "etcd-member.service")
+            assert fleet.status()[0]["state"] == "etcd runs"
+            assert "No such file" in shell.run("sudo", "-n", "rmdir", "/var/lib/etcd/none").err
+
+    within(fleet, act)
+
+
+def test_a_data_disk_that_is_not_mounted_is_no_empty_host(fleet: Fleet) -> None:
+    """What were restored onto the root disk would give way to the data of before as soon as that disk is there."""
+
+    def act() -> None:
+        with Shell(address(), KEY.private) as shell:
+            until(lambda: "member" in look(shell, OnHost("etcd-member.service", "/var/lib/etcd", data_disk=True)).names)
+            found = look(shell, OnHost("etcd-member.service", "/var/lib/etcd", data_disk=True))
+            assert (found.problem, found.running, found.process, found.masked) == ("", True, True, False)
+            assert found.image == "quay.io/coreos/etcd:v3.5.16"
+            (fleet._hosts["h1"].root / "var/lib/etcd").rename(fleet._hosts["h1"].root / "var/lib/before")
+            (fleet._hosts["h1"].root / "var/lib/etcd").mkdir()
+            beside = look(shell, OnHost("etcd-member.service", "/var/lib/etcd", data_disk=True))
+            assert "not on its data disk" in beside.problem
+            assert look(shell, OnHost("etcd-member.service", "/var/lib/etcd")).problem == ""
+
+    within(fleet, act)
+
+
+def test_etcds_tool_runs_as_its_image_has_it(fleet: Fleet) -> None:
+    def act() -> None:
+        mounted, tool = "--volume=/var/lib/etcd:/var/lib/etcd", "--entrypoint=/usr/local/bin/etcdutl"
+        docker = ("sudo", "-n", "docker", "run", "--rm", "--name=restoring-etcd", "--network=none", mounted, tool)
+        other = said(*docker, "quay.io/coreos/etcd:v3.9.0", "version")
+        assert (other.code, other.err) == (125, "docker: Unable to find image 'quay.io/coreos/etcd:v3.9.0' locally.\n")
+        image = "quay.io/coreos/etcd:v3.5.16"
+        assert "etcdutl version" in said(*docker, image, "version").out
+        none = said(*docker, image, "snapshot", "restore", "/var/lib/etcd/none.db", "--data-dir=/var/lib/etcd/x")
+        assert none.code == 1
+        assert "no such file" in none.err
 
     within(fleet, act)
 

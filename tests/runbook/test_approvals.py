@@ -18,7 +18,7 @@ import pytest
 from corelib import lab
 from corelib.errors import Refused
 from corelib.fleet import Approver, Approvers
-from corelib.plan import Plan, Step
+from corelib.plan import Plan, Step, permit
 from corelib.record import Journal, countersigned, read, records, seal, signing
 from corelib.record.finding import Finding
 from corelib.record.signing import Key, load
@@ -208,6 +208,7 @@ def test_an_apply_waits_for_somebody_else(root: Path, people: dict[str, Person])
     assert [one.remark for one in records(root)] == [""] * 5
 
 
+@pytest.mark.faults
 def test_broken_glass_stands_out_until_it_is_countersigned(root: Path, people: dict[str, Person]) -> None:
     op, anna = people["op"], people["anna"]
     planned = papermill.run(root, "deploy-azure", *LAB)
@@ -310,3 +311,17 @@ def test_an_approval_that_was_not_given_so_is_told(
     (found,) = _approved(tmp_path, people, **changes)
     assert found.kind == "altered"
     assert words in found.message
+
+
+def test_the_same_plan_can_be_approved_again_once_its_approval_has_expired(tmp_path: Path) -> None:
+    approvals, later = Approvals(tmp_path / "plans"), NOW + timedelta(hours=25)
+    approvals.remember(PLAN)
+    approvals.approval(PLAN.digest, PLAN, "op@host", NOW)
+    approvals.remember(PLAN, NOW + timedelta(hours=23))
+    assert approvals.approval(PLAN.digest, PLAN, "op@host", later).at == NOW, (
+        "who only repeats the digest renews nothing"
+    )
+    approvals.remember(PLAN, later)  # it is shown to somebody who has not approved it
+    renewed = approvals.approval(PLAN.digest, PLAN, "op@host", later)
+    assert renewed.at == later
+    permit(PLAN, renewed, later)

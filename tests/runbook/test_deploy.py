@@ -145,6 +145,31 @@ def test_with_example_values_nobody_is_logged_in_or_asked(root: Path) -> None:
     assert "dedicated" not in run.shown
 
 
+@pytest.mark.faults  # long, and each part has tests of its own
+def test_what_azure_would_refuse_blocks_the_plan_all_at_once(root: Path) -> None:
+    """Nothing was made when it is found out, and nothing can be approved until it is well."""
+    endpoints = lab.status(root, NETWORK).endpoints
+    account = parameters.load((root / "parameters" / "lab.yaml").read_text(), "lab.yaml").fleet.azure
+    assert endpoints is not None
+    assert account is not None
+    quotas, providers = {"westeurope/cores": 3, "northeurope/cores": 5}, {"Microsoft.Network": "NotRegistered"}
+    lab.account(endpoints, account.subscription, quotas=quotas, providers=providers)
+    blocked = papermill.run(root, "deploy-azure", *LAB)
+    assert blocked.record.outcome == "refused"
+    assert "2 blocked, 22 to create" in blocked.shown, "the provider, and the cores in westeurope"
+    assert "az provider register --wait --namespace Microsoft.Network" in blocked.shown
+    lab.account(endpoints, account.subscription, quotas=quotas)
+    short = papermill.run(root, "deploy-azure", *LAB)
+    assert "4 more of Total Regional vCPUs are needed in westeurope, and 3 of 3 are left" in short.shown
+    assert "Total Regional vCPUs in northeurope" not in short.shown, "4 of 5 is no more than 80 %"
+    lab.account(endpoints, account.subscription)
+    well = papermill.run(root, "deploy-azure", *LAB)
+    assert well.record.outcome == "awaiting approval"
+    assert "Preflight: 10 checks passed" in well.shown
+    plan = json.loads((Path(well.record.path) / "plan.json").read_text())
+    assert (plan["checked"].startswith("Preflight: 10"), plan["warnings"]) == (True, [])
+
+
 @pytest.mark.faults
 def test_the_profile_as_written_starts_no_etcd_and_verify_says_so(root: Path) -> None:
     file = root / "parameters" / "lab.yaml"

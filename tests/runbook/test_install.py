@@ -11,13 +11,13 @@ import pytest
 
 from corelib import lab
 from corelib.record import read
-from tests.project import lay_out
+from tests.project import ROOT, lay_out
 
 from . import papermill
 
 NETWORK = "127.0.10.0/24"
 LAB = ("-f", "parameters/lab.yaml")
-WIPE = ("-y", 'consent: ["wipe wwn-0x5000c500a1b2c3d4"]')
+WIPE = ("-y", 'consent: ["wipe wwn-0x5000c500a1b2c3d4 of ded-lab-01"]')
 
 
 @pytest.fixture
@@ -30,28 +30,39 @@ def root(tmp_path: Path) -> Iterator[Path]:
         lab.stop(folder, NETWORK)
 
 
-def test_plan_consent_install_and_no_change(root: Path) -> None:
+def test_look_plan_consent_install_and_no_change(root: Path) -> None:
+    looked = _approved(root)
+    assert looked.record.outcome == "succeeded"
+    assert "1 to create can be planned now: run again." in looked.shown
+    assert _done(looked)[-1] == "ded-lab-01/tidied"
+    assert not any("wiped" in state for state in _done(looked))
+
     planned = papermill.run(root, "install-hetzner", *LAB)
     assert planned.record.outcome == "awaiting approval"
-    (digest,) = set(re.findall(r"Digest: (plan-[0-9a-f]{16})", planned.shown))
-    approve = ("-p", "approved_plan", digest)
+    assert re.search(r"ded-lab-01 +wwn-0x5000c500a1b2c3d4 .* WIPED", planned.shown)
+    assert re.search(r"ded-lab-01 +wwn-0x5000c500a1b2c3ff .* stays as it is", planned.shown)
+    approve = ("-p", "approved_plan", _digest_of(planned))
 
     refused = papermill.run(root, "install-hetzner", *LAB, *approve)
     assert refused.record.outcome == "refused"
-    assert "needs its own consent: 'wipe wwn-0x5000c500a1b2c3d4'" in refused.shown
+    assert "needs its own consent: 'wipe wwn-0x5000c500a1b2c3d4 of ded-lab-01'" in refused.shown
     assert not [entry for entry in read(Path(refused.record.path)) if entry["kind"] == "step"]
 
     done = papermill.run(root, "install-hetzner", *LAB, *approve, *WIPE)
     assert (done.code, done.record.outcome) == (0, "succeeded")
-    states = [entry["target"] for entry in read(Path(done.record.path)) if entry.get("phase") == "done"]
-    assert states[0] == "ded-lab-01/planned"
-    assert {"ded-lab-01/rescue pinned", "ded-lab-01/guarded", "ded-lab-01/installed", "ded-lab-01/verified"} <= set(
-        states
-    )
+    assert {"ded-lab-01/guarded", "ded-lab-01/wiped", "ded-lab-01/installed", "ded-lab-01/verified"} <= set(_done(done))
+    for words in (
+        "state by state",
+        "Wiped: wwn-0x5000c500a1b2c3d4 (/dev/sd",
+        "and no other disk",
+        "what you would type without",
+    ):
+        assert words in done.shown
     password = (root / ".lab" / "127.0.10.0-24" / "robot-password").read_text().strip()
     for text in (done.terminal, str(done.notebook), str(read(Path(done.record.path)))):
         assert password not in text
         assert "PRIVATE KEY" not in text
+    assert not list((root / "state/lab/installs").glob("*.json")), "nothing is remembered of an install that has ended"
 
     again = papermill.run(root, "install-hetzner", *LAB)
     assert again.record.outcome == "no change"
@@ -60,24 +71,59 @@ def test_plan_consent_install_and_no_change(root: Path) -> None:
 def test_a_disk_that_is_not_there_is_not_replaced_by_another(root: Path) -> None:
     file = root / "parameters" / "lab.yaml"
     file.write_text(file.read_text().replace("wwn-0x5000c500a1b2c3d4", "wwn-0x5000c500a1b2c300"))
-    planned = papermill.run(root, "install-hetzner", *LAB)
-    digest = re.findall(r"Digest: (plan-[0-9a-f]{16})", planned.shown)[0]
     before = _disks(root)
-    consent = ("-y", 'consent: ["wipe wwn-0x5000c500a1b2c300"]')
-    run = papermill.run(root, "install-hetzner", *LAB, "-p", "approved_plan", digest, *consent)
-    assert run.record.outcome in ("failed", "refused")
+    looked = _approved(root)
+    run = papermill.run(root, "install-hetzner", *LAB)
+    assert looked.record.outcome == "succeeded", "it was a look, and that went well"
+    for words in (
+        "What follows is blocked now:",
+        "no disk has the name wwn-0x5000c500a1b2c300; disks seen: wwn-0x5000c500a1b2c3d4 (/dev/sd",
+        "nothing was written: name one of these as the disk of ded-lab-01",
+    ):
+        assert words in looked.shown
+    assert "no disk has the name wwn-0x5000c500a1b2c300" in run.shown
     assert "wwn-0x5000c500a1b2c3d4" in run.shown, "the disks that are there are listed"
+    assert "cannot be approved" in run.shown
     assert "Traceback" not in run.shown
     assert before
     assert _disks(root) == before
 
 
-def test_production_is_refused_until_the_guards_are_complete(root: Path) -> None:
+def test_an_install_script_that_is_not_the_pinned_one_is_not_taken(root: Path) -> None:
+    file = root / "parameters" / "lab.yaml"
+    file.write_text(re.sub(r'installer_sha256: "[0-9a-f]{64}"', f'installer_sha256: "{"ab" * 32}"', file.read_text()))
+    run = papermill.run(root, "install-hetzner", *LAB)
+    assert run.code != 0
+    assert f"the parameters say {'ab' * 32}" in run.shown
+    assert "read it, and give its path and SHA-256" in run.shown
+
+
+def test_the_script_of_the_lab_is_the_one_that_its_parameters_pin() -> None:
+    content = (ROOT / "corelib/lab/files/flatcar-install").read_bytes()
+    assert hashlib.sha256(content).hexdigest() in (ROOT / "parameters/lab.yaml").read_text()
+
+
+def test_production_is_refused_while_values_are_examples(root: Path) -> None:
     run = papermill.run(root, "install-hetzner", "-f", "parameters/prd.yaml")
     assert "cannot be approved" in run.shown
     for marked in ("fleet.dedicated[0].server", "fleet.dedicated[0].address", "fleet.dedicated[0].disk"):
         assert f"parameters/{marked}: still marked as an example" in run.shown
     assert run.record.outcome == "refused"
+
+
+def _approved(root: Path) -> papermill.Run:
+    """Plan, and apply exactly that."""
+    planned = papermill.run(root, "install-hetzner", *LAB)
+    return papermill.run(root, "install-hetzner", *LAB, "-p", "approved_plan", _digest_of(planned))
+
+
+def _digest_of(run: papermill.Run) -> str:
+    (digest,) = set(re.findall(r"Digest: (plan-[0-9a-f]{16})", run.shown))
+    return digest
+
+
+def _done(run: papermill.Run) -> list[str]:
+    return [entry["target"] for entry in read(Path(run.record.path)) if entry.get("phase") == "done"]
 
 
 def _disks(root: Path) -> dict[str, str]:

@@ -9,9 +9,8 @@ import pytest
 
 from corelib import parameters, references
 from corelib.errors import BadInput
-from corelib.fleet import Etcd
 from corelib.kernel.redaction import Redactor
-from corelib.runbook.targets import Targets
+from corelib.runbook.subject import Subject
 from corelib.runbook.verification import let_in
 from tests.etcd.authority import Authority
 
@@ -25,19 +24,14 @@ def fleet(more: str) -> Any:
     return parameters.load(PRD.replace("    bootstrap:", f"    {more}\n    bootstrap:", 1), "p.yaml").fleet
 
 
-def targets(root: Path, of: Any, redactor: Redactor) -> Targets:
+def read(root: Path, more: str, redactor: Redactor | None = None) -> dict[str, Any]:
     def secret(reference: str) -> str:
         value = references.resolve(reference, root)
-        redactor.add(value)
+        if redactor is not None:
+            redactor.add(value)
         return value
 
-    return Targets.of(of, root, secret)
-
-
-def read(root: Path, more: str, redactor: Redactor | None = None) -> dict[str, Any]:
-    one = fleet(more)
-    etcd: Etcd = one.etcd
-    return let_in(etcd, targets(root, one, redactor or Redactor()))
+    return let_in(Subject.of(fleet(more)), secret, root)
 
 
 @pytest.fixture
@@ -51,10 +45,7 @@ TLS = "tls: {ca: file:ca.pem, certificate: file:operator.pem, key: file:operator
 
 
 def test_without_either_there_is_nothing_to_read(root: Path) -> None:
-    assert let_in(parameters.load(PRD, "p.yaml").fleet.etcd, targets(root, None, Redactor())) == {
-        "trust": None,
-        "credentials": None,
-    }
+    assert read(root, "") == {"trust": None, "credentials": None}
 
 
 def test_the_key_and_the_password_are_hidden_and_the_certificates_are_not(

@@ -57,7 +57,7 @@ def test_machines_follow_once_the_addresses_that_they_name_are_reserved(root: Pa
     inventory = json.loads((root / "state" / "lab" / "inventory.json").read_text())["azure"]
     addresses = {name: one["address"] for name, one in inventory["clusters"].items()}
     text = (root / "state" / "lab" / "rendered" / "azure-lab-01.yaml").read_text()
-    assert f"Endpoint={addresses['azure-lab-b']}:51821\n" in text
+    assert f"Endpoint={addresses['azure-lab-b']}:51823\n" in text, "azure-lab-04's port is by its own number"
 
     second = papermill.run(root, "deploy-azure", *LAB)
     assert "4 to create" in second.shown

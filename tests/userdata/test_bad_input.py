@@ -24,7 +24,7 @@ BAD: dict[str, tuple[str | bytes, str]] = {
     "an alias for nothing": (changed("  owner: operations", "  owner: *a"), ":10: error: this is not YAML: found undefined alias"),
     "a tab": (changed("  owner:", "\towner:"), ":10: error: this is not YAML: found character"),
     "a key twice": (changed("    token: etcd", "    token: a\n    token: etcd"), ":29: error: the key 'token' stands here again; first in line 28"),
-    "not UTF-8": (PRD.encode() + b"# \xff\n", "line 83 is not UTF-8"),
+    "not UTF-8": (PRD.encode() + b"# \xff\n", f"line {PRD.count(chr(10)) + 1} is not UTF-8"),
     "a NUL": (PRD + "\0", "this is not YAML"),
     "deep nesting": (PRD + "x: " + "[" * 200_000 + "]" * 200_000, "this is not YAML: it is nested too deeply"),
     "nesting by aliases": (PRD + "a0: &a0 []\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1, 400)), ": error: it is nested too deeply through aliases"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from corelib import parameters, userdata
@@ -111,7 +109,7 @@ def test_what_a_person_types_has_the_certificates_and_the_user() -> None:
     typed = see(Check("azure-prd-01", "alarms", "", "", "failed"), intended)
     options = "--cacert=ca.pem --cert=operator.pem --key=<(printenv KEY) --user=verifier"
     assert typed == f"etcdctl {options} --endpoints=https://10.1.0.1:2379 alarm list"
-    there = see(Check("azure-prd-01", "alarms", "", "", "failed"), replace(intended, only_from_hosts=True))
+    there = see(Check("azure-prd-01", "alarms", "", "", "failed"), intended._replace(only_from_hosts=True))
     folder = "/etc/ssl/certs/etcd"
     own = f"--cacert={folder}/ca.pem --cert={folder}/member.pem --key={folder}/member-key.pem"
     assert there == f"sudo etcdctl {own} --user=verifier --endpoints=https://10.1.0.1:2379 alarm list"

@@ -105,7 +105,7 @@ def test_wireguard_has_a_peer_for_each_other_host_and_the_same_addresses() -> No
     rendered = userdata.render(fleet(wireguard()), addresses=ADDRESSES)
     netdev = units(rendered["azure-prd-02"].text)["wg0.netdev"]["content"]
     peers = [dict(line.split("=", 1) for line in part.splitlines() if "=" in line) for part in netdev.split("\n\n")[2:]]
-    assert [peer["Endpoint"] for peer in peers] == ["azure-prd-01:51820", "203.0.113.6:51820", "203.0.113.6:51821"]
+    assert [peer["Endpoint"] for peer in peers] == ["azure-prd-01:51820", "203.0.113.6:51822", "203.0.113.6:51823"]
     assert [peer["AllowedIPs"] for peer in peers] == ["10.1.0.1/32", "10.1.0.3/32", "10.1.0.4/32"]
     assert [peer["PublicKey"] for peer in peers] == [KEYS[name] for name in HOSTS if name != "azure-prd-02"]
     assert "ListenPort=51821\n" in netdev

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from corelib import parameters, userdata
 from corelib.fleet import Fleet, Host, Updates, Window
-from corelib.userdata import cloudconfig, disk
+from corelib.userdata import cloudconfig, disk, etcd
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "tests" / "reference"
@@ -260,3 +260,15 @@ def test_the_window_of_reboots_is_locksmiths() -> None:
     for one in userdata.render(base).values():
         assert '  locksmith:\n    window_start: "Sun 02:00"\n    window_length: "1h30m"\n' in one.text
         assert not [f for f in one.report if "window" in f.message]
+
+
+def test_a_version_of_etcd_is_that_of_its_image_and_no_setting_of_etcds_own() -> None:
+    base = fleet("prd")
+    of = base.model_copy(update={"etcd": base.etcd.model_copy(update={"version": "3.6.1"})})
+    name = base.hosts[0].name
+    assert 'ETCD_IMAGE_TAG="v3.6.1"\n' in userdata.render(of)[name].text.replace("\n      ", "\n")
+    assert "ETCD_IMAGE_TAG" not in userdata.render(base)[name].text
+    service = etcd.SERVICES["flatcar"]
+    assert etcd.environment(service, of.etcd, of.hosts[0], complete=True) == etcd.environment(
+        service, base.etcd, base.hosts[0], complete=True
+    )

@@ -43,9 +43,12 @@ def _claim(seen: dict[tuple[str, str, int], str], rule: dict[str, Any]) -> None:
 
 
 def way_in(cloud: Cloud, machine: Resource) -> tuple[str, int] | None:
-    """The public address and port whose inbound NAT rule leads to a machine's SSH; None if there is no such rule."""
+    """The public address and port that lead to a machine's SSH: its own, or a NAT rule's; None if there are none."""
     for reference in machine.properties["networkProfile"]["networkInterfaces"]:
         for config in children(_found(cloud, reference), "ipConfigurations"):
+            own = _found(cloud, config["properties"].get("publicIPAddress")).get("ipAddress")
+            if own:
+                return str(own), _SSH
             for rule in map(partial(_found, cloud), config["properties"].get("loadBalancerInboundNatRules") or []):
                 front = _found(cloud, rule.get("frontendIPConfiguration"))
                 address = _found(cloud, front.get("publicIPAddress")).get("ipAddress")

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..site import PUBLIC, Hosts, Site
+from ..places import PUBLIC
+from ..site import Hosts, Site
+from .account import Account
 from .failure import Failure
 from .operations import Operations, Timing
 from .store import Store
@@ -42,6 +44,12 @@ class Cloud:
     timing: Timing
     operations: Operations
     store: Store = field(default_factory=Store)
+    usual: Account = field(default_factory=Account)  # what a subscription may do that nothing was said of
+    accounts: dict[str, Account] = field(default_factory=dict)  # by subscription, in lower case
+
+    def account(self, subscription: str) -> Account:
+        """What a subscription is and may do."""
+        return self.accounts.get(subscription.lower(), self.usual)
 
     def public_address(self) -> str:
         """The lowest public address of this lab that no resource holds; Failure when all are taken."""

@@ -30,7 +30,7 @@ def read(kind: Kind, resource_id: ResourceId, body: Any, before: Resource | None
                 _child(kind, resource_id, collection, c) for c in children(properties, collection)
             ]
             _refuse_twins(collection, properties[collection])
-    schema.check(kind.type, kind.collections, properties)
+    schema.check(kind.type, {**given, "location": location, "properties": properties})
     if before:
         properties |= {k: v for k, v in before.properties.items() if k in kind.readonly}
     return Change(resource_id, {**given, "location": location}, properties, before)

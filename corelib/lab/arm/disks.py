@@ -10,6 +10,7 @@ from .cloud import Cloud
 from .failure import Failure, invalid_parameter
 from .ids import ResourceId, parse
 from .kinds import Change
+from .sizes import check_premium
 from .store import Resource
 
 _IMAGE_GB = 30  # what the image's own disk has
@@ -22,6 +23,8 @@ def create_and_check(cloud: Cloud, change: Change) -> None:
         raise invalid_parameter("Required parameter 'osDisk' is missing (null).", "osDisk")
     storage["osDisk"] = _system_disk(cloud, change, dict(storage["osDisk"]))
     storage["dataDisks"] = [_data_disk(cloud, change, dict(disk)) for disk in storage.get("dataDisks") or []]
+    for disk in (storage["osDisk"], *storage["dataDisks"]):
+        check_premium(change.properties["hardwareProfile"]["vmSize"], disk["managedDisk"].get("storageAccountType", ""))
     luns = [disk["lun"] for disk in storage["dataDisks"]]
     if len(set(luns)) != len(luns):
         text = f"A disk at LUN {next(lun for lun in luns if luns.count(lun) > 1)} already exists."

@@ -6,7 +6,7 @@ the ones that Azure answers with, so that a client can be tested against what it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -14,7 +14,13 @@ class Failure(Exception):
     """A request or an operation was refused or has failed; `headers` go with the answer."""
 
     def __init__(
-        self, status: int, code: str, message: str, target: str = "", headers: Mapping[str, str] | None = None
+        self,
+        status: int,
+        code: str,
+        message: str,
+        target: str = "",
+        headers: Mapping[str, str] | None = None,
+        details: Sequence[Mapping[str, str]] = (),
     ) -> None:
         super().__init__(f"{status} {code}: {message}")
         self.status = status
@@ -22,12 +28,14 @@ class Failure(Exception):
         self.message = message
         self.target = target
         self.headers = dict(headers or {})
+        self.details = list(details)
 
     @property
     def error(self) -> dict[str, Any]:
-        """The inner object: code, message and, where there is one, the target."""
+        """The inner object: code, message and, where there are any, the target and details."""
         error = {"code": self.code, "message": self.message}
-        return {**error, "target": self.target} if self.target else error
+        more = {"target": self.target, "details": self.details}
+        return {**error, **{name: value for name, value in more.items() if value}}
 
 
 def group_not_found(name: str) -> Failure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from .rendering import summary
 from .resources import KINDS
 from .store import Group, Resource
 
+_TAGGED = re.compile(r"tagName eq '(?P<name>[^']*)' and tagValue eq '(?P<value>[^']*)'")
 _TYPE = "Microsoft.Resources/resourceGroups"
 
 
@@ -66,15 +68,25 @@ def patch(cloud: Cloud, request: Request, subscription: str, group: str) -> Repl
 
 
 def contents(cloud: Cloud, request: Request, subscription: str, group: str | None = None) -> Reply:
-    """List what is in a group, or in the whole subscription, whatever its kind."""
+    """List what is in a group, or in the whole subscription, whatever its kind; or of that what bears a tag."""
     if group is not None:
         cloud.store.group(subscription, group)
     found = cloud.store.resources(subscription, group)
+    if wanted := request.query.get("$filter"):
+        tagged = _TAGGED.fullmatch(wanted)
+        if tagged is None:
+            raise Failure(
+                400, "InvalidFilterInQueryString", f"Invalid $filter '{wanted}' specified in the query string."
+            )
+        found = [one for one in found if (one.fields.get("tags") or {}).get(tagged["name"]) == tagged["value"]]
     return page(cloud.url, request, [summary(KINDS[r.id.type.lower()], r) for r in found])
 
 
 def delete(cloud: Cloud, request: Request, subscription: str, group: str) -> Reply:
-    """Delete a group and all that is in it, its hosts included; polled through `Location`."""
+    """Delete a group and all that is in it, its hosts included; polled through `Location`.
+
+    A deletion that is made to fail has deleted a part of it by then, as Azure's have.
+    """
     before = cloud.store.group(subscription, group)
     _refuse_deleting(before)
     cloud.store.keep_group(replace(before, state="Deleting"))
@@ -82,8 +94,11 @@ def delete(cloud: Cloud, request: Request, subscription: str, group: str) -> Rep
     def settle(failure: Failure | None) -> None:
         if failure:
             cloud.store.keep_group(before)
+        if failure and failure is operation.fate:
+            _delete_some(cloud, before)
 
-    operation = Operation(request.method, f"{subscription}/{group}".lower(), subscription, "", before.location)
+    place = (subscription, "", before.location, request.path)
+    operation = Operation(request.method, f"{subscription}/{group}".lower(), *place)
     cloud.operations.begin(operation, cloud.timing.group, lambda: _delete_all(cloud, before), settle)
     url = f"{cloud.url}/subscriptions/{subscription}/operationresults/{operation.id}"
     return Reply(202, None, {"Location": f"{url}?api-version={request.query['api-version']}", **cloud.timing.retry})
@@ -97,6 +112,16 @@ def _delete_all(cloud: Cloud, group: Group) -> None:
         cloud.operations.preempt(resource.id.key)
     cloud.store.drop_group(group)
     for resource in inside:
+        KINDS[resource.id.type.lower()].remove(cloud, resource)
+
+
+def _delete_some(cloud: Cloud, group: Group) -> None:
+    """Half of what nothing else uses: how far a deletion had come."""
+    inside = cloud.store.resources(group.subscription, group.name)
+    loose = [resource for resource in inside if not cloud.store.links_to(resource)]
+    for resource in loose[: (len(loose) + 1) // 2]:
+        cloud.operations.preempt(resource.id.key)
+        cloud.store.drop(resource.id)
         KINDS[resource.id.type.lower()].remove(cloud, resource)
 
 

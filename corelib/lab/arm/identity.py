@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .catalogue import TENANT
+from .account import TENANT
 from .cloud import Reply, Request
 from .failure import Failure
 
@@ -49,6 +49,10 @@ class Identity:
         token = _token({"aud": resource, "exp": int(expiry), **_WHO})
         self._tokens[token] = (resource, expiry)
         return {"access_token": token, "expires_on": str(int(expiry)), "resource": resource, "token_type": "Bearer"}
+
+    def expire(self) -> None:
+        """Every token that was given out so far is too old from now on."""
+        self._tokens = {token: (resource, 0.0) for token, (resource, _) in self._tokens.items()}
 
     def check(self, headers: Mapping[str, str]) -> None:
         """Failure 401 unless the request carries a token of ours that has not expired."""

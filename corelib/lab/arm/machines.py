@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..site import Machine
-from . import catalogue
+from . import catalogue, images, quotas, sizes
 from .balancers import way_in
 from .cloud import Cloud
 from .disks import create_and_check, named_by_lun
@@ -49,10 +49,9 @@ def prepare(cloud: Cloud, change: Change) -> None:
     _take_secrets(change)
     if change.before:
         _check_fixed(change, change.before)
-    _check_size(change)
     _check_login(change)
     _check_placement(change)
-    catalogue.distribution(_at(change.properties, "storageProfile.imageReference"))
+    _check_offer(cloud, change)
     if (_at(change.properties, "securityProfile.securityType") or "Standard") != "Standard":
         raise Failure(400, "BadRequest", "Use of TrustedLaunch setting is not supported for the provided image.")
     _check_interfaces(cloud, change)
@@ -70,7 +69,7 @@ def power_on(cloud: Cloud, resource: Resource, before: Resource | None) -> None:
         name=resource.id.name,
         host_name=_at(resource.properties, "osProfile.computerName"),
         custom_data=resource.secret.get("customData", b""),
-        distribution=catalogue.distribution(_at(resource.properties, "storageProfile.imageReference")),
+        distribution=images.find(_at(resource.properties, "storageProfile.imageReference")).of.distribution,
         data_disks=named_by_lun(resource.properties),
         ssh=way_in(cloud, resource),
     )
@@ -152,11 +151,17 @@ def _check_fixed(change: Change, before: Resource) -> None:
         raise change_not_allowed("zones")
 
 
-def _check_size(change: Change) -> None:
-    size = _at(change.properties, "hardwareProfile.vmSize")
-    if size not in catalogue.SIZES:
-        text = f"The value {size} provided for the VM size is not valid. The valid sizes in the current region are:"
-        raise invalid_parameter(f"{text} {', '.join(catalogue.SIZES)}.", "vmSize")
+def _check_offer(cloud: Cloud, change: Change) -> None:
+    """The size and the image are to be had, fit each other, and are within quota; `latest` is told as what it is."""
+    account, name = cloud.account(change.id.subscription), _at(change.properties, "hardwareProfile.vmSize")
+    size = sizes.check(account, change, name)
+    image = images.find(_at(change.properties, "storageProfile.imageReference"))
+    sizes.check_image(name, image.generation, "x64")
+    images.check_plan(account, str(change.id), image, change.fields.get("plan"))
+    quotas.check_cores(cloud, change, size)
+    storage = change.properties["storageProfile"]
+    reference = {**storage["imageReference"], "exactVersion": image.version}
+    change.properties["storageProfile"] = {**storage, "imageReference": reference}
 
 
 def _check_login(change: Change) -> None:

@@ -11,6 +11,7 @@ from .balancers import check_balancer, forget_balancer
 from .cloud import Cloud
 from .failure import Failure
 from .kinds import COMMON, Back, Change, Kind, refuse_when_used, words
+from .quotas import check_address
 from .store import Link, Resource, children
 
 _RULES = "loadBalancingRules inboundNatRules outboundRules"
@@ -73,6 +74,7 @@ def _default_rule(change: Change, name: str, priority: int, *rest: str) -> dict[
 
 def _public_address(cloud: Cloud, change: Change) -> None:
     _guid(change)
+    check_address(cloud, change)
     sku = change.fields.setdefault("sku", {"name": "Basic"})
     if sku.get("name") != "Standard":
         text = "Cannot create more than 0 IPv4 Basic SKU public IP addresses for this subscription in this region."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from . import compute, network, references
+from . import compute, gate, network, references, schema
 from .cloud import Cloud, Reply, Request
 from .desired import patched, read
 from .failure import Failure, not_found
@@ -132,7 +132,9 @@ def _change(cloud: Cloud, request: Request, kind: Kind, change: Change) -> Reply
     before = change.before
     _precondition(request, kind, before)
     references.check(cloud.store, change)
+    gate.check_links(cloud.account(change.id.subscription), change)
     kind.prepare(cloud, change)
+    schema.complete(kind.type, {**change.fields, "properties": change.properties})
     _refuse_lost_children(cloud, kind, change)
     _take_over(cloud, kind, before)
     state = "Succeeded" if kind.immediate else "Updating" if before else "Creating"
@@ -180,7 +182,8 @@ def start(cloud: Cloud, request: Request, resource: Resource, kind: Kind, act: C
             cloud.store.keep(replace(now, state="Failed" if failure else "Succeeded"))
 
     location = str(resource.fields["location"])
-    operation = Operation(request.method, resource.id.key, resource.id.subscription, kind.namespace, location)
+    place = (resource.id.subscription, kind.namespace, location, request.path)
+    operation = Operation(request.method, resource.id.key, *place)
     return cloud.operations.begin(operation, getattr(cloud.timing, kind.pace), act, settle)
 
 

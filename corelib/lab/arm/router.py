@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from urllib.parse import unquote, urlencode
 
-from . import groups, power, resources, status, subscriptions
+from . import gate, groups, power, resources, status, subscriptions
 from .cloud import Cloud, Reply, Request
 from .failure import Failure
 from .ids import ResourceId, parse
@@ -18,6 +18,11 @@ _SUB = "/subscriptions/{subscription}"
 _RG = _SUB + "/resourcegroups/{group}"
 _COMPUTE = _SUB + "/providers/microsoft.compute/locations/{location}"
 _IMAGE = _COMPUTE + "/publishers/{publisher}/artifacttypes/vmimage/offers/{offer}/skus/{sku}/versions"
+_PERMISSIONS = "/providers/microsoft.authorization/permissions"
+_TERMS = (
+    "/providers/microsoft.marketplaceordering/offertypes/virtualmachine/publishers/{publisher}/offers/{offer}"
+    "/plans/{plan}/agreements/current"
+)
 _TYPE = "/providers/{namespace}/{collection}"
 
 
@@ -31,6 +36,7 @@ def route(cloud: Cloud, request: Request) -> Reply:
             continue
         if method == request.method:
             _check_subscription(found["subscription"])
+            gate.check(cloud, request, found["subscription"])
             return handler(cloud, request, **{k: unquote(v) for k, v in found.groupdict().items()})
         seen.add(method)
     if seen:
@@ -91,11 +97,16 @@ def _result(cloud: Cloud, request: Request, operation: str, **_place: str) -> Re
 
 
 _TABLE: tuple[tuple[str, str, Handler], ...] = (
-    ("GET", _SUB, lambda _cloud, _request, subscription: subscriptions.get(subscription)),
+    ("GET", _SUB, subscriptions.get),
     ("GET", _SUB + "/locations", subscriptions.locations),
     ("GET", _SUB + "/providers", subscriptions.providers),
-    ("GET", _SUB + "/providers/{namespace}", lambda _cloud, _request, **place: subscriptions.provider(**place)),
-    ("POST", _SUB + "/providers/{namespace}/register", lambda _c, _r, **place: subscriptions.provider(**place)),
+    ("GET", _SUB + "/providers/{namespace}", subscriptions.provider),
+    ("POST", _SUB + "/providers/{namespace}/register", subscriptions.register),
+    ("POST", _SUB + "/providers/{namespace}/unregister", subscriptions.unregister),
+    ("GET", _SUB + _PERMISSIONS, subscriptions.permissions),
+    ("GET", _RG + _PERMISSIONS, subscriptions.permissions),
+    ("GET", _SUB + _TERMS, subscriptions.terms),
+    ("PUT", _SUB + _TERMS, subscriptions.accept),
     ("GET", _SUB + "/operationresults/{operation}", _result),
     ("GET", _SUB + "/providers/{namespace}/locations/{location}/operationresults/{operation}", _result),
     (
@@ -103,14 +114,11 @@ _TABLE: tuple[tuple[str, str, Handler], ...] = (
         _SUB + "/providers/{namespace}/locations/{location}/operations/{operation}",
         lambda cloud, _request, operation, **_place: status.status(cloud, operation),
     ),
-    (
-        "GET",
-        _SUB + "/providers/microsoft.compute/skus",
-        lambda cloud, request, **_p: subscriptions.skus(cloud, request),
-    ),
-    ("GET", _COMPUTE + "/usages", subscriptions.usages),
-    ("GET", _IMAGE, lambda _cloud, _request, **place: subscriptions.image_versions(**place)),
-    ("GET", _IMAGE + "/{version}", lambda _cloud, _request, **place: subscriptions.image_version(**place)),
+    ("GET", _SUB + "/providers/microsoft.compute/skus", subscriptions.skus),
+    ("GET", _COMPUTE + "/usages", subscriptions.compute_usages),
+    ("GET", _SUB + "/providers/microsoft.network/locations/{location}/usages", subscriptions.network_usages),
+    ("GET", _IMAGE, subscriptions.image_versions),
+    ("GET", _IMAGE + "/{version}", subscriptions.image_version),
     ("GET", _SUB + "/resourcegroups", groups.every),
     (
         "GET",

@@ -1,116 +1,86 @@
-"""The members that nested objects may have, so that a misspelt one is refused and not silently lost.
+"""What bodies may hold: the members of every object with their types, so that a misspelt one is refused and not lost.
 
-Names are those of the API versions in `catalogue.PROVIDERS` (azure-rest-api-specs). An object at a path that is not
-listed here is taken as it is. Azure reads names without regard to case; here they are to be written as documented.
+The shapes are those of the SDK's models at the API versions in `catalogue.PROVIDERS`; a test keeps the copy current. A
+member is `string`, `integer`, `[Type]`, `{Type}` or `Type`, with `!` where it must be there, `-` where it is read-only
+and so ignored. Azure reads names without regard to case and takes "32" for a number; here neither is accepted.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from .failure import Failure
-from .kinds import SHOWN, words
+from .failure import Failure, invalid_parameter
+from .kinds import SHOWN
 
-_DISK = "name caching writeAcceleratorEnabled createOption diskSizeGB managedDisk deleteOption vhd image"
-_MANAGED = words("id storageAccountType diskEncryptionSet securityProfile")
-_RULE = "frontendIPConfiguration protocol frontendPort backendPort idleTimeoutInMinutes enableFloatingIP enableTcpReset"
-
-_KNOWN = {
-    "Microsoft.Network/virtualNetworks": {
-        "addressSpace": words("addressPrefixes ipamPoolPrefixAllocations"),
-        "subnets.properties": words(
-            "addressPrefix addressPrefixes networkSecurityGroup routeTable natGateway serviceEndpoints"
-            " serviceEndpointPolicies delegations privateEndpointNetworkPolicies privateLinkServiceNetworkPolicies"
-            " sharingScope defaultOutboundAccess ipamPoolPrefixAllocations"
-        ),
-    },
-    "Microsoft.Network/networkSecurityGroups": {
-        "securityRules.properties": words(
-            "description protocol access priority direction sourcePortRange sourcePortRanges destinationPortRange"
-            " destinationPortRanges sourceAddressPrefix sourceAddressPrefixes destinationAddressPrefix"
-            " destinationAddressPrefixes sourceApplicationSecurityGroups destinationApplicationSecurityGroups"
-        ),
-    },
-    "Microsoft.Network/loadBalancers": {
-        "frontendIPConfigurations.properties": words(
-            "privateIPAddress privateIPAllocationMethod privateIPAddressVersion subnet publicIPAddress publicIPPrefix"
-            " gatewayLoadBalancer"
-        ),
-        "backendAddressPools.properties": words(
-            "location tunnelInterfaces loadBalancerBackendAddresses drainPeriodInSeconds virtualNetwork syncMode"
-        ),
-        "inboundNatRules.properties": words(f"{_RULE} frontendPortRangeStart frontendPortRangeEnd backendAddressPool"),
-        "outboundRules.properties": words(
-            "allocatedOutboundPorts frontendIPConfigurations backendAddressPool protocol enableTcpReset"
-            " idleTimeoutInMinutes"
-        ),
-        "loadBalancingRules.properties": words(
-            f"{_RULE} backendAddressPool backendAddressPools probe loadDistribution disableOutboundSnat"
-            " enableConnectionTracking"
-        ),
-        "probes.properties": words(
-            "protocol port intervalInSeconds noHealthyBackendsBehavior numberOfProbes probeThreshold requestPath"
-        ),
-    },
-    "Microsoft.Network/networkInterfaces": {
-        "ipConfigurations.properties": words(
-            "loadBalancerBackendAddressPools loadBalancerInboundNatRules privateIPAddress privateIPAddressPrefixLength"
-            " privateIPAllocationMethod privateIPAddressVersion subnet primary publicIPAddress"
-            " applicationSecurityGroups applicationGatewayBackendAddressPools gatewayLoadBalancer"
-        ),
-    },
-    "Microsoft.Compute/disks": {
-        "creationData": words(
-            "createOption imageReference galleryImageReference sourceUri sourceResourceId performancePlus"
-        ),
-    },
-    "Microsoft.Compute/virtualMachines": {
-        "hardwareProfile": words("vmSize vmSizeProperties"),
-        "storageProfile": words("imageReference osDisk dataDisks diskControllerType"),
-        "storageProfile.imageReference": words(
-            "id publisher offer sku version exactVersion sharedGalleryImageId communityGalleryImageId"
-        ),
-        "storageProfile.osDisk": words(f"{_DISK} osType encryptionSettings diffDiskSettings"),
-        "storageProfile.osDisk.managedDisk": _MANAGED,
-        "storageProfile.dataDisks": words(f"{_DISK} lun toBeDetached detachOption sourceResource"),
-        "storageProfile.dataDisks.managedDisk": _MANAGED,
-        "osProfile": words(
-            "computerName adminUsername adminPassword customData windowsConfiguration linuxConfiguration secrets"
-            " allowExtensionOperations requireGuestProvisionSignal"
-        ),
-        "osProfile.linuxConfiguration": words(
-            "disablePasswordAuthentication ssh provisionVMAgent patchSettings enableVMAgentPlatformUpdates"
-        ),
-        "osProfile.linuxConfiguration.ssh": words("publicKeys"),
-        "osProfile.linuxConfiguration.ssh.publicKeys": words("path keyData"),
-        "networkProfile": words("networkInterfaces networkApiVersion networkInterfaceConfigurations"),
-        "networkProfile.networkInterfaces": words("id properties primary deleteOption"),
-        "networkProfile.networkInterfaces.properties": words("primary deleteOption"),
-        "securityProfile": words("uefiSettings encryptionAtHost securityType encryptionIdentity proxyAgentSettings"),
-        "diagnosticsProfile": words("bootDiagnostics"),
-        "diagnosticsProfile.bootDiagnostics": words("enabled storageUri"),
-    },
+_SHAPES: dict[str, dict[str, dict[str, str]]] = json.loads(
+    (Path(__file__).parents[1] / "files" / "arm-shapes.json").read_text()
+)
+_SCALARS: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "any": (object,),
 }
-_CHILD = SHOWN | words("properties zones")
+_INLINE = SHOWN | {"zones", "provisioningState"}  # what any object may have beside its own
 
 
-def check(kind: str, collections: tuple[str, ...], properties: dict[str, Any]) -> None:
-    """Failure when a nested object of `properties` has a member that its kind does not know."""
-    known = {**dict.fromkeys(collections, _CHILD), **_KNOWN.get(kind, {})}
-    for path, node in _objects(properties, ""):
-        for name in node if path in known else ():
-            if name not in known[path] and name != "provisioningState":
-                text = f"Could not find member '{name}' on object of type '{kind}'. Path 'properties.{path}.{name}'."
-                raise Failure(400, "InvalidRequestContent", f"The request content was invalid: '{text}'")
+def check(kind: str, body: dict[str, Any]) -> None:
+    """Failure when a body, or an object in it, has a member that its type does not know, or one of another type."""
+    provider, _, name = kind.partition("/")
+    for problem in _wrong(provider, name, body, ""):
+        raise Failure(400, "InvalidRequestContent", f"The request content was invalid: '{problem}'.")
 
 
-def _objects(node: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every object below `node` with its path, in which list positions are left out."""
-    if isinstance(node, list):
-        for item in node:
-            yield from _objects(item, path)
-    elif isinstance(node, dict):
-        yield path, node
-        for name, value in node.items():
-            yield from _objects(value, f"{path}.{name}" if path else name)
+def complete(kind: str, body: dict[str, Any]) -> None:
+    """Failure when an object of a body that was checked lacks what its type must have."""
+    provider, _, name = kind.partition("/")
+    for path in _missing(provider, name, body, ""):
+        raise invalid_parameter(f"Required parameter '{path}' is missing (null).", path.removeprefix("properties."))
+
+
+def _wrong(provider: str, word: str, value: Any, path: str) -> Iterator[str]:
+    """What is wrong with a value that shall be of a type."""
+    word = word.removesuffix("!")
+    if value is None or word == "-":
+        return
+    if word in _SCALARS:
+        if not isinstance(value, _SCALARS[word]) or (isinstance(value, bool) and word not in ("boolean", "any")):
+            yield f"Error converting value {json.dumps(value)} to type '{word}'. Path '{path}'"
+        return
+    expected = list if word.startswith("[") else dict
+    if not isinstance(value, expected):
+        yield f"Cannot convert {json.dumps(value)[:80]} to type '{word}'. Path '{path}'"
+        return
+    for inner, one, place in _inside(provider, word, value, path):
+        if inner:
+            yield from _wrong(provider, inner, one, place)
+        else:
+            yield f"Could not find member '{place.rpartition('.')[2]}' on object of type '{word}'. Path '{place}'"
+
+
+def _missing(provider: str, word: str, value: Any, path: str) -> Iterator[str]:
+    word = word.removesuffix("!")
+    if word in _SCALARS or word == "-" or value is None:
+        return
+    shape = _SHAPES[provider].get(word, {}) if isinstance(value, dict) else {}
+    for name, member in shape.items():
+        if member.endswith("!") and value.get(name) is None:
+            yield f"{path}.{name}" if path else name
+    for inner, one, place in _inside(provider, word, value, path):
+        yield from _missing(provider, inner or "any", one, place)
+
+
+def _inside(provider: str, word: str, value: Any, path: str) -> Iterator[tuple[str, Any, str]]:
+    """Each part of a list, a mapping or an object: its type (empty: unknown), itself, where it is."""
+    if word.startswith("["):
+        for number, one in enumerate(value):
+            yield word[1:-1], one, f"{path}[{number}]"
+        return
+    shape = _SHAPES[provider].get(word, {})
+    for name, one in value.items():
+        inner = word[1:-1] if word.startswith("{") else shape.get(name, "any" if name in _INLINE else "")
+        yield inner, one, f"{path}.{name}" if path else name

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket
+import struct
 import time
 import uuid
 from collections.abc import Callable
@@ -14,16 +17,19 @@ from tornado.web import Application, RequestHandler
 
 from .cloud import Reply, Request
 from .failure import Failure
+from .faults import Fault
 
 Answer = Callable[[Request], Reply]
 Log = Callable[[dict[str, Any]], None]
+Meet = Callable[[str, str], Fault | None]
 
 _MAX_BODY = 4 * 2**20  # Resource Manager's own limit on a request
 
 
-def application(answer: Answer, log: Log) -> Application:
-    """A web application that answers every path with `answer` and tells `log` of it."""
-    return Application([(r".*", _Handler, {"answer": answer, "log": log})], log_function=lambda _handler: None)
+def application(answer: Answer, log: Log, meet: Meet = lambda _method, _path: None) -> Application:
+    """A web application that answers every path with `answer` and tells `log` of it; `meet` names what goes wrong."""
+    options = {"answer": answer, "log": log, "meet": meet}
+    return Application([(r".*", _Handler, options)], log_function=lambda _handler: None)
 
 
 def appending(path: Path) -> Log:
@@ -35,22 +41,49 @@ def appending(path: Path) -> Log:
 class _Handler(RequestHandler):
     SUPPORTED_METHODS = ("GET", "HEAD", "POST", "DELETE", "PATCH", "PUT")
 
-    def initialize(self, answer: Answer, log: Log) -> None:
+    def initialize(self, answer: Answer, log: Log, meet: Meet) -> None:
         self.answer = answer
         self.log = log
+        self.meet = meet
         self.began = time.monotonic()
         self.id = str(uuid.uuid4())
 
     def set_default_headers(self) -> None:
         self.clear_header("Server")
 
-    def reply(self, *_groups: str) -> None:
-        try:
-            self.send(self.answer(self.read()))
-        except Failure as failure:
-            self.send(Reply(failure.status, {"error": failure.error}, failure.headers))
+    async def reply(self, *_groups: str) -> None:
+        fault = self.meet(str(self.request.method), self.request.path)
+        do = fault.do if fault else ""
+        if do == "reset-before":
+            self.cut()
+            return
+        reply = self.decide(fault if do == "answer" else None)
+        if fault and do == "stall":
+            await asyncio.sleep(fault.seconds)
+        if do == "reset-after":
+            self.cut()
+        else:
+            self.send(reply)
 
     get = head = post = delete = patch = put = reply
+
+    def decide(self, fault: Fault | None) -> Reply:
+        """What is answered; nothing is done where a fault answers."""
+        try:
+            if fault:
+                raise fault.failure
+            return self.answer(self.read())
+        except Failure as failure:
+            return Reply(failure.status, {"error": failure.error}, failure.headers)
+
+    def cut(self) -> None:
+        """Reset the connection: the client hears of no answer."""
+        self.note(0)
+        stream = self.detach()
+        if stream.socket is not None:
+            # SO_LINGER of 0 s: what close() sends is a reset, not an orderly end (socket(7)).
+            stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        stream.close()
 
     def read(self) -> Request:
         """The request as a value; Failure when its body is not JSON."""

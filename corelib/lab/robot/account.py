@@ -1,4 +1,4 @@
-"""What Robot remembers of an account: keys, the server, the boot configuration. The answers to its calls.
+"""What Robot remembers of an account: keys, servers, their boot configurations. The answers to its calls.
 
 Shapes and codes: the reference of the Robot webservice. Rescue is the only boot configuration that is modelled; the
 others are shown as available and never active.
@@ -36,15 +36,22 @@ class Activation:
     boot_time: str | None = None
 
 
+Keys = dict[str, dict[str, Any]]
+
+
 @dataclass
-class Account:
-    """One server and everything about it; `reset` is what pressing the button does."""
+class Server:
+    """One server and everything about it; `keys` are the account's.
+
+    `reset` is what pressing the button does, and `wake` what a Wake-on-LAN packet does: None where it listens to none.
+    """
 
     number: int
     name: str
     address: str
-    reset: Callable[[], None]
-    keys: dict[str, dict[str, Any]] = field(default_factory=dict)
+    reset: Callable[[str], None]
+    keys: Keys
+    wake: Callable[[], None] | None = None
     active: Activation | None = None
     last: Activation | None = None
 
@@ -71,8 +78,8 @@ class Account:
 
     def server_in_full(self) -> dict[str, Any]:
         """A server as asked for by its number."""
-        able = dict.fromkeys(("reset", "rescue", "vnc"), True)
-        return {**self.server(), **able, **dict.fromkeys(("windows", "plesk", "cpanel", "wol", "hot_swap"), False)}
+        able = {**dict.fromkeys(("reset", "rescue", "vnc"), True), "wol": self.wake is not None}
+        return {**self.server(), **able, **dict.fromkeys(("windows", "plesk", "cpanel", "hot_swap"), False)}
 
     def rename(self, form: Form) -> dict[str, Any]:
         """POST /server/{n}."""
@@ -131,8 +138,41 @@ class Account:
         if kind not in RESETS:
             raise invalid(wrong={"type": list(RESETS)})
         if kind != "man":
-            self.reset()
+            self.reset(kind)
         return {"server_ip": self.address, "server_ipv6_net": _IPV6, "type": kind}
+
+    def wol(self) -> dict[str, Any]:
+        """GET /wol/{n}."""
+        self._listens()
+        return self._place()
+
+    def send_wol(self) -> dict[str, Any]:
+        """POST /wol/{n}: the packet is sent; nobody learns whether it woke the machine."""
+        self._listens()()
+        return self._place()
+
+    def _listens(self) -> Callable[[], None]:
+        if self.wake is None:
+            raise Failure(404, "WOL_NOT_AVAILABLE", "Wake On LAN is not available on this server")
+        return self.wake
+
+    def _place(self) -> dict[str, Any]:
+        return {"server_ip": self.address, "server_ipv6_net": _IPV6, "server_number": self.number}
+
+    def _rescue(self, system: str | list[str], activation: Activation | None) -> dict[str, Any]:
+        keys = [] if activation is None else [{"key": _short(key)} for key in activation.keys]
+        shown = activation.host_keys if activation is not None and activation is not self.active else []
+        password = None if activation is None else activation.password
+        details = {"os": system, "arch": 64, "password": password, "authorized_key": keys, "host_key": shown}
+        return {**self._place(), **details}
+
+
+@dataclass
+class Account:
+    """The keys and the servers, by number."""
+
+    keys: Keys = field(default_factory=dict)
+    servers: dict[int, Server] = field(default_factory=dict)
 
     def add_key(self, form: Form) -> dict[str, Any]:
         """POST /key."""
@@ -168,16 +208,6 @@ class Account:
         self.key(fingerprint)
         del self.keys[fingerprint]
         return 200, None
-
-    def _place(self) -> dict[str, Any]:
-        return {"server_ip": self.address, "server_ipv6_net": _IPV6, "server_number": self.number}
-
-    def _rescue(self, system: str | list[str], activation: Activation | None) -> dict[str, Any]:
-        keys = [] if activation is None else [{"key": _short(key)} for key in activation.keys]
-        shown = activation.host_keys if activation is not None and activation is not self.active else []
-        password = None if activation is None else activation.password
-        details = {"os": system, "arch": 64, "password": password, "authorized_key": keys, "host_key": shown}
-        return {**self._place(), **details}
 
 
 _IPV6 = "2001:db8:321::"

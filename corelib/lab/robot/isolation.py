@@ -15,13 +15,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import cryptography
 
-from ..site import MARK, Site
+from ..places import MARK
+from ..site import Site
 from .inside.tools import COMMANDS
 
 _NAMESPACES = ("--user", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child", "--uts", "--ipc", "--net")
@@ -37,13 +38,14 @@ class NoIsolation(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """A disk of a machine: its file, and what identifies it. `size` in bytes."""
+    """A disk of a machine: its file, and what identifies it. `size` in bytes; `like`: see `Faults.disks`."""
 
     file: Path
     wwn: str
     serial: str
     model: str
     size: int
+    like: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,7 @@ def _spec(site: Site, folder: Path, system: System, disks: Mapping[str, Disk]) -
         "tools": sorted(COMMANDS),
         "launcher": f'#!/bin/sh\nexec {shlex.quote(_PYTHON)} -IBSc {shlex.quote(program)} "$0" "$@"\n',
         "disks": [{**asdict(one), "name": name, "file": str(one.file)} for name, one in disks.items()],
+        "root_on": next((name for name, one in disks.items() if one.file == system.boots_from), ""),
     }
 
 

@@ -24,11 +24,29 @@ async def pass_on(chamber: Chamber, user: str, process: Any) -> int:
     await asyncio.sleep(0)  # the descriptors are sent by now
     for inner in (stdin, stdout, stderr):
         os.close(inner)
-    await process.redirect(stdin=feed)
-    # Both to their end before the exit code is sent: what came after that would be lost.
-    await asyncio.gather(_forward(drain, process.stdout), _forward(errors, process.stderr))
-    code = await running
+    feeding = asyncio.ensure_future(_take(process.stdin, feed))
+    try:
+        # Both to their end before the exit code is sent: what came after that would be lost.
+        await asyncio.gather(_forward(drain, process.stdout), _forward(errors, process.stderr))
+        code = await running
+    finally:
+        feeding.cancel()
     return code if code >= 0 else 128 - code
+
+
+async def _take(reader: Any, pipe: int) -> None:
+    """Everything that comes in, to its last byte: asyncssh's own redirection was seen to lose a large input's end."""
+    loop = asyncio.get_running_loop()
+    transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, os.fdopen(pipe, "wb", 0))
+    writer = asyncio.StreamWriter(transport, protocol, None, loop)
+    try:
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+            await writer.drain()
+    except (OSError, asyncssh.Error):  # nobody reads any more, or the connection is gone
+        return
+    finally:
+        writer.close()
 
 
 async def _forward(pipe: int, writer: Any) -> None:

@@ -16,8 +16,9 @@ from typing import Any
 
 from tornado.web import Application, RequestHandler
 
-from .account import Account, Form
+from .account import Account, Form, Server
 from .failure import Failure, server_not_found
+from .limits import Limits, Refusals, refuse
 
 Answer = tuple[int, Any]  # status and body; a body of None is an empty one
 Route = tuple[str, str, Callable[..., Answer]]  # method, path, what answers
@@ -45,25 +46,16 @@ class Login:
             raise Failure(401, "UNAUTHORIZED", "Unauthorized")
 
 
-def application(account: Account, login: Login, log: Path) -> Application:
+def application(account: Account, login: Login, log: Path, limits: Limits, refusals: Refusals) -> Application:
     """The web service of one account; `log` gets a JSON line per request, without forms and headers."""
-    options = {"routes": _routes(account), "number": account.number, "login": login, "log": log}
+    options = {"account": account, "login": login, "log": log, "limits": limits, "refusals": refusals}
     return Application([(r".*", _Handler, options)], log_function=lambda _: None)
 
 
 def _routes(account: Account) -> list[Route]:
-    """Each is given a form; what names a key also its fingerprint, while a server's number is checked before."""
+    """Each is given a form; what names a key also its fingerprint."""
     return [
-        ("GET", "/server", lambda _: (200, [{"server": account.server()}])),
-        ("GET", f"/server{_SERVER}", lambda _: (200, {"server": account.server_in_full()})),
-        ("POST", f"/server{_SERVER}", lambda form: (200, {"server": account.rename(form)})),
-        ("GET", f"/boot{_SERVER}", lambda _: (200, {"boot": account.boot()})),
-        ("GET", f"/boot{_SERVER}/rescue", lambda _: (200, {"rescue": account.rescue()})),
-        ("POST", f"/boot{_SERVER}/rescue", lambda form: (200, {"rescue": account.arm(form)})),
-        ("DELETE", f"/boot{_SERVER}/rescue", lambda _: (200, {"rescue": account.disarm()})),
-        ("GET", f"/boot{_SERVER}/rescue/last", lambda _: (200, {"rescue": account.last_rescue()})),
-        ("GET", f"/reset{_SERVER}", lambda _: (200, {"reset": account.reset_options()})),
-        ("POST", f"/reset{_SERVER}", lambda form: (200, {"reset": account.press(form)})),
+        ("GET", "/server", lambda _: (200, [{"server": one.server()} for one in account.servers.values()])),
         ("GET", "/key", lambda _: (200, [{"key": key} for key in account.keys.values()])),
         ("POST", "/key", lambda form: (201, {"key": account.add_key(form)})),
         ("GET", f"/key{_KEY}", lambda key, _: (200, {"key": account.key(key)})),
@@ -72,18 +64,46 @@ def _routes(account: Account) -> list[Route]:
     ]
 
 
+def _of_a_server(server: Server) -> list[Route]:
+    return [
+        ("GET", f"/server{_SERVER}", lambda _: (200, {"server": server.server_in_full()})),
+        ("POST", f"/server{_SERVER}", lambda form: (200, {"server": server.rename(form)})),
+        ("GET", f"/boot{_SERVER}", lambda _: (200, {"boot": server.boot()})),
+        ("GET", f"/boot{_SERVER}/rescue", lambda _: (200, {"rescue": server.rescue()})),
+        ("POST", f"/boot{_SERVER}/rescue", lambda form: (200, {"rescue": server.arm(form)})),
+        ("DELETE", f"/boot{_SERVER}/rescue", lambda _: (200, {"rescue": server.disarm()})),
+        ("GET", f"/boot{_SERVER}/rescue/last", lambda _: (200, {"rescue": server.last_rescue()})),
+        ("GET", f"/reset{_SERVER}", lambda _: (200, {"reset": server.reset_options()})),
+        ("POST", f"/reset{_SERVER}", lambda form: (200, {"reset": server.press(form)})),
+        ("GET", f"/wol{_SERVER}", lambda _: (200, {"wol": server.wol()})),
+        ("POST", f"/wol{_SERVER}", lambda _: (200, {"wol": server.send_wol()})),
+    ]
+
+
 class _Handler(RequestHandler):
     SUPPORTED_METHODS = ("GET", "POST", "DELETE")
 
-    def initialize(self, routes: list[Route], number: int, login: Login, log: Path) -> None:
-        self._table, self._number, self._login, self._requests = routes, number, login, log
+    def initialize(self, account: Account, login: Login, log: Path, limits: Limits, refusals: Refusals) -> None:
+        self._account, self._login, self._requests = account, login, log
+        self._limits, self._refusals = limits, refusals
 
     def answer(self) -> None:
+        method, path = str(self.request.method), self.request.path
+        refusal = self._refusals.next(method, path) or {}
+        if refusal.get("silent") == "before":
+            self._hang_up()
+            return
         try:
             self._login.check(self.request.headers.get("Authorization", ""), str(self.request.remote_ip))
+            self._limits.count(method, path)
+            refuse(refusal)
             status, body = self._route()
         except Failure as failure:
             status, body = failure.status, failure.body
+        if refusal.get("silent") == "after":
+            self._note(status)
+            self._hang_up()
+            return
         self.set_status(status)
         self.set_header("Content-Type", "application/json; charset=utf-8")
         self._note(status)
@@ -91,18 +111,26 @@ class _Handler(RequestHandler):
 
     get = post = delete = answer
 
+    def _hang_up(self) -> None:
+        """End the connection without a word."""
+        stream = self.detach()
+        stream.close()
+
     def _route(self) -> Answer:
         form: Form = {name: [text.decode() for text in texts] for name, texts in self.request.body_arguments.items()}
-        for method, pattern, respond in self._table:
+        for method, pattern, respond in self._table():
             match = re.fullmatch(pattern, self.request.path)
-            if match is None or method != self.request.method:
-                continue
-            if _SERVER not in pattern:
-                return respond(*match.groups(), form)
-            if int(match[1]) != self._number:
-                raise server_not_found(match[1])
-            return respond(form)
+            if match is not None and method == self.request.method:
+                return respond(form) if _SERVER in pattern else respond(*match.groups(), form)
         raise Failure(404, "NOT_FOUND", "Not Found")
+
+    def _table(self) -> list[Route]:
+        named = re.match(rf"/(?:server|boot|reset|wol){_SERVER}(?:/|$)", self.request.path)
+        if named is None:
+            return _routes(self._account)
+        if int(named[1]) not in self._account.servers:
+            raise server_not_found(named[1])
+        return _of_a_server(self._account.servers[int(named[1])])
 
     def write_error(self, status_code: int, **_more: Any) -> None:
         """A fault of the stand-in itself, in the same shape."""

@@ -22,12 +22,12 @@ def part(overlay: Overlay, host: str, peers: Peers, starts: tuple[str, ...]) -> 
     return Part() if kind is None or host not in peers else kind(overlay, peers[host], peers, starts)
 
 
-def ports(overlay: Overlay, number: int) -> tuple[Port, ...]:
-    """Where other sites reach a cluster's n-th host (from 0), at the cluster's reserved address."""
+def ports(overlay: Overlay, number: int, *, first: bool) -> tuple[Port, ...]:
+    """Where other sites reach a cluster's host, by its number (from 1 on), at the cluster's reserved address."""
     if overlay.kind == "weave":
-        return weave.PORTS if number == 0 else ()  # they ask the first one to be let in; the mesh does the rest
+        return weave.PORTS if first else ()  # they ask the first one to be let in; the mesh does the rest
     if overlay.kind == "wireguard":
-        return (Port("wireguard", "Udp", wireguard.PORT + number),)
+        return (Port("wireguard", "Udp", wireguard.PORT + number - 1),)
     return ()
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 class Part:
     """Files and units, in the order in which they are written and started.
 
-    `secret` is the file that has to be brought; `unknown` are the clusters whose addresses are not known yet.
+    `secret` is the file that has to be brought; `unknown` are the clusters, or hosts, whose addresses are not known.
     """
 
     files: tuple[dict[str, Any], ...] = ()

@@ -41,7 +41,7 @@ def part(overlay: Overlay, site: Site, peers: Peers, starts: tuple[str, ...]) ->
         units.append(_docker(slice_of(overlay, site.address)))
     names = dict.fromkeys(one.seen_from(site) or unknown(one) for one in entries)
     files = (_environment(overlay, site, list(names)), _installer(overlay.install), _bridge_script())
-    missing = dict.fromkeys(one.cluster for one in entries if not one.seen_from(site))
+    missing = dict.fromkeys(one.holder for one in entries if not one.seen_from(site))
     return Part(files, tuple(units), PASSWORD, tuple(missing))
 
 

@@ -22,7 +22,7 @@ def part(overlay: Overlay, site: Site, peers: Peers, starts: tuple[str, ...]) ->
     """Everything that brings WireGuard up on one host, once its private key is there."""
     others = [one for one in peers.values() if one.name != site.name]
     units = (_netdev(overlay, site, others), _network(overlay, site), _service(starts), _path())
-    missing = dict.fromkeys(one.cluster for one in others if not one.seen_from(site))
+    missing = dict.fromkeys(one.holder for one in others if not one.seen_from(site))
     return Part((), units, KEY, tuple(missing))
 
 

@@ -5,20 +5,21 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 import pytest
 
-from corelib.fleet import Member
-from tests.etcd import spaces
+from corelib.etcd.intended import Intended, OnHost
+from corelib.etcd.samples import Samples
+from corelib.member import Member
+from tests.etcd import here, spaces
 from tests.etcd.clusters import Running, binary, four, older
 from tests.etcd.relayed import Relayed
 
 R = TypeVar("R", bound=Running)
-
-SMALL = 3  # the place of the member whose disk is a small one of its own, where root can mount one
 
 
 @pytest.fixture(scope="session", params=["3.5", "3.4"])
@@ -32,10 +33,26 @@ def etcd(request: pytest.FixtureRequest) -> str:
 
 
 class Fast(Running):
-    """Four members that elect quickly; one of them has a small disk."""
+    """Four members that elect quickly. What `on` names is asked of this machine too."""
+
+    on: Mapping[str, OnHost] = MappingProxyType({})
+
+    def intended(self) -> Intended:
+        return super().intended()._replace(hosts=self.on)
+
+    def look(self, **how: Any) -> Samples:
+        return super().look(**{"hosts": {name: here.asks(on) for name, on in self.on.items()}, **how})
+
+
+class Small(Fast):
+    """One of them has a small disk of its own."""
 
     def data(self, member: Member) -> Path:
-        return (self.disk if member == self.members[SMALL] else self.folder) / member.name
+        return (self.disk if member == self.beset else self.folder) / member.name
+
+    @property
+    def beset(self) -> Member:
+        return self.members[-1]
 
     @property
     def disk(self) -> Path:
@@ -44,18 +61,26 @@ class Fast(Running):
 
 @pytest.fixture(scope="module")
 def _fast(etcd: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fast]:
-    folder = tmp_path_factory.mktemp("fast")
-    (folder / "small").mkdir()
-    mounted = os.geteuid() == 0 and not mount(folder / "small", "200m")
+    yield from _running(Fast(tmp_path_factory.mktemp("fast"), members=four(1, network="127.0.35"), etcd=etcd))
+
+
+@pytest.fixture
+def small(etcd: str, tmp_path: Path) -> Iterator[Small]:
+    """A new cluster: what is on its small disk is known, two files of etcd's log and next to nothing else."""
+    disk = tmp_path / "small"
+    disk.mkdir()
+    if why := mount(disk, "200m"):
+        pytest.skip(f"a small disk needs root, and a kernel that lets it mount one: {why}")
     try:
-        yield from _running(Fast(folder, members=four(1, network="127.0.35"), etcd=etcd))
+        yield from _running(Small(tmp_path, members=four(1, network="127.0.37"), etcd=etcd))
     finally:
-        if mounted:
-            subprocess.run(["umount", "--lazy", str(folder / "small")], check=True)
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 def mount(folder: Path, size: str) -> str:
     """A disk of that size; why not, if it cannot be had."""
+    if os.geteuid() != 0:
+        return "not root"
     command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     return subprocess.run(command, capture_output=True, text=True, check=False).stderr.strip()
 
@@ -63,6 +88,7 @@ def mount(folder: Path, size: str) -> str:
 @pytest.fixture
 def fast(_fast: Fast) -> Fast:
     """Elections of half a second."""
+    _fast.on = {}
     _fast.heal()
     return _fast
 

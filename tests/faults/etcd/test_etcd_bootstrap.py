@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from corelib.fleet import Member
+from corelib.member import Member
 from tests.etcd.clusters import Running, binary, four, older
 from tests.faults.tables import EtcdTable
 

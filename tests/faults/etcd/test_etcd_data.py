@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from corelib.fleet import Member
+from corelib.etcd.canary import base64_of
+from corelib.member import Member
+from tests.etcd import here
 from tests.etcd.clusters import Running
 from tests.etcd.relayed import Relayed
 from tests.faults.tables import EtcdTable
 
-from .conftest import SMALL, Fast, lead
+from .conftest import Small, lead
 
 pytestmark = pytest.mark.faults
 
@@ -84,27 +86,94 @@ def test_etcd_nospace(fast: Running, etcd_matrix: EtcdTable) -> None:
         _disarm(fast, "NOSPACE")
 
 
-def test_etcd_full_disk_while_writing(fast: Fast, etcd_matrix: EtcdTable) -> None:
-    if not os.path.ismount(fast.disk):
-        pytest.skip("a small disk needs root, and a kernel that lets it mount one")
-    member = fast.members[SMALL]
-    filler = fast.disk / "filler"
+@contextlib.contextmanager
+def filled(disk: Path) -> Iterator[None]:
+    """There is no space left on it."""
+    filler = disk / "filler"
     try:
-        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:  # until there is no space left
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
             while file.write(b"x" * MIB):
                 pass
-        process = fast.processes[member.name]
-        for n in range(64):
-            with contextlib.suppress(OSError):  # what is under way when it ends may be lost with it
-                fast.put(f"full{n}", "x" * MIB)
-            if process.poll() is not None:
-                break
-        assert "no space left on device" in fast.ends(member)
-        starts = f"{member.name} refuses connections on {member.address}:2379 (etcd is not running)"
-        says = [f"read etcd's journal on {member.name}", "do not wipe its data"]
-        etcd_matrix.fault("disk full, writing", fast, starts, says=says, margin=LEFT)
+        yield
     finally:
         filler.unlink()
+
+
+def test_etcd_full_disk_idle(small: Small, etcd_matrix: EtcdTable) -> None:
+    """Every port is well, and so is the canary: only what the host's own `df` says shows it."""
+    member = small.beset
+    leave_room(small, member)
+    with filled(small.disk):
+        green = small.verify()
+        assert green.healthy, f"without a word of its host it is green: {green.sentence}; {small.ends(member)}"
+        small.on = {member.name: here.on_host(small.data(member))}
+        starts = f"{member.name} has 0 MB of 210 MB free on the disk of its data: etcd ends when it is full; {ALL}; "
+        says = [f"find what fills it (sudo du -xh {small.data(member)})", "delete nothing there"]
+        verdict = etcd_matrix.fault("disk full, idle", small, starts, says=says, margin=ALL)
+        assert [(row.member, row.check) for row in verdict.rows if row.state != "passed"] == [(member.name, "space")]
+        assert small.processes[member.name].poll() is None, "it has room for that little, and runs on"
+
+
+def leave_room(cluster: Running, member: Member) -> None:
+    """Some of a member's database is free again, and on its disk already, as after every compaction.
+
+    What is free is counted when a commit ends, and of a compaction only by the one after it: so one follows.
+    """
+    for n in range(8):
+        cluster.put("room", f"{n}" * MIB)
+    revision = cluster.call("/v3/kv/range", {"key": base64_of("room")})["header"]["revision"]
+    cluster.call("/v3/kv/compaction", {"revision": revision, "physical": True}, member)
+
+    def left() -> bool:
+        cluster.put("room", "")
+        status = cluster.call("/v3/maintenance/status", {}, member)
+        return int(status["dbSize"]) - int(status["dbSizeInUse"]) > MIB
+
+    cluster.until(left, f"{member.name} has compacted", 10)
+
+
+def test_etcd_full_disk_while_writing(small: Small, etcd_matrix: EtcdTable) -> None:
+    member = small.beset
+    with filled(small.disk):
+        process = small.processes[member.name]
+        for n in range(64):
+            with contextlib.suppress(OSError):  # what is under way when it ends may be lost with it
+                small.put(f"full{n}", "x" * MIB)
+            if process.poll() is not None:
+                break
+        assert "no space left on device" in small.ends(member)
+        starts = f"{member.name} refuses connections on {member.address}:2379 (etcd is not running)"
+        says = [f"read etcd's journal on {member.name}", "do not wipe its data"]
+        etcd_matrix.fault("disk full, writing", small, starts, says=says, margin=LEFT)
+
+
+def test_etcd_data_beside_their_disk(small: Small, etcd_matrix: EtcdTable) -> None:
+    """The disk of one was never mounted, and etcd has begun in the place where it belongs."""
+    right = small.beset
+    wrong = next(member for member in small.members if member != right)
+    place = small.data(wrong)
+    small.on = {right.name: here.on_host(small.disk, data_disk=True), wrong.name: here.on_host(place, data_disk=True)}
+    source, target, kind = mounted(place)
+    starts = (
+        f"{wrong.name} keeps its data on {source}, mounted at {target} ({kind}), not on its data disk: they go when "
+    )
+    says = [f"systemctl status {place}", "keep a copy of its data, mount the disk, start etcd; one member at a time"]
+    verdict = etcd_matrix.fault("data beside their disk", small, starts, says=says, margin=ALL)
+    found = {row.member: (row.state, row.found) for row in verdict.rows if row.check == "data disk"}
+    assert found[right.name] == ("passed", f"on tmpfs, mounted at {small.disk} (tmpfs)")
+    subprocess.run(["mount", "--bind", str(place), str(place)], check=True)  # as a disk with the same on it
+    try:
+        again = {row.member: row.state for row in small.verify().rows if row.check == "data disk"}
+        assert again == {right.name: "passed", wrong.name: "passed"}
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def mounted(place: Path) -> tuple[str, str, str]:
+    """Device, place and kind of what is mounted there, as the kernel tells it."""
+    mounts = [line.split()[:3] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    source, target, kind = max((one for one in mounts if place.is_relative_to(one[1])), key=lambda one: len(one[1]))
+    return source, target, kind
 
 
 RIGHT, WRONG = b"a value that one can find", b"a value that one can fund"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from corelib.etcd.canary import base64_of
 from corelib.etcd.judge import Verdict
 from tests.etcd.clusters import ELECTION_MS, Running
 from tests.etcd.load import load
@@ -44,6 +45,16 @@ def test_etcd_healthy_while_the_leader_pauses(fast: Running, etcd_matrix: EtcdTa
 
     with _meanwhile(pause):
         _verified("healthy, the leader pauses", fast, etcd_matrix, 30)
+
+
+def test_etcd_healthy_and_compacted(fast: Running, etcd_matrix: EtcdTable) -> None:
+    """As every idle cluster is that compacts by itself: its newest revision has no hash, only what is written then."""
+    begun, verdicts = time.monotonic(), []
+    for _ in range(3):
+        revision = fast.call("/v3/kv/range", {"key": base64_of("any")})["header"]["revision"]
+        fast.call("/v3/kv/compaction", {"revision": revision, "physical": True})
+        verdicts.append(fast.verify())
+    etcd_matrix.well("healthy, just compacted", fast.version, verdicts, time.monotonic() - begun)
 
 
 def _verified(name: str, cluster: Running, matrix: EtcdTable, times: int) -> None:

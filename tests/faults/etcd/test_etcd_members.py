@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from corelib.fleet import Member
 from corelib.lab import pki
+from corelib.member import Member
 from tests.etcd import fakes
 from tests.etcd.clusters import Running
 from tests.faults.tables import EtcdTable

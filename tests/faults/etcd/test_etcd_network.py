@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from corelib.fleet import Member
+from corelib.member import Member
 from tests.etcd.clusters import Running
 from tests.etcd.relayed import Relayed
 from tests.etcd.spaces import Spaces

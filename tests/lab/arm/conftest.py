@@ -28,7 +28,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from corelib.lab import arm
-from corelib.lab.site import CONTROL, Machine, Site
+from corelib.lab.places import CONTROL
+from corelib.lab.site import Machine, Site
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIN6WSvWgS9Imn34sSUs4ERvLfKV4cVHT+aHYyGYuO1JX test"
 SDK = {"virtualMachines": "2026-04-01", "network": "2026-03-01"}
@@ -62,7 +63,25 @@ class Lab:
     ca: Path
     log: Path
     hosts: RecordingHosts
+    standin: arm.StandIn
+    loop: asyncio.AbstractEventLoop
     faults: dict[str, arm.Failure] = field(default_factory=dict)
+
+    def tell(self, *faults: arm.Fault) -> None:
+        """These faults are to come, and no others."""
+        self.on_loop(lambda: self.standin.faults.set(faults))
+
+    def account(self, subscription: str, **facts: Any) -> None:
+        """What a subscription is and may do."""
+        self.on_loop(lambda: self.standin.cloud.accounts.update({subscription: arm.Account.of(facts)}))
+
+    def on_loop(self, act: Callable[[], None]) -> None:
+        """Do something where the stand-in lives, and wait until it is done."""
+
+        async def done() -> None:
+            act()
+
+        asyncio.run_coroutine_threadsafe(done(), self.loop).result(5)
 
     @cached_property
     def session(self) -> requests.Session:
@@ -86,8 +105,9 @@ class Lab:
         return answer.status_code, answer.json()["error"]["code"]
 
     def lines(self) -> list[dict[str, Any]]:
-        """The request log."""
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
+        """The request log, of which the last line may be under way."""
+        whole, _, _ = self.log.read_text().rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines()]
 
 
 @dataclass
@@ -212,7 +232,7 @@ def _certificate(folder: Path, address: str) -> tuple[ssl.SSLContext, Path]:
 
 
 async def _start(
-    folder: Path, hosts: RecordingHosts, timing: arm.Timing, outcome: arm.Outcome
+    folder: Path, hosts: RecordingHosts, timing: arm.Timing, outcome: arm.Outcome, **options: Any
 ) -> tuple[arm.StandIn, Site]:
     """Start on the first free address of the range that these tests own, so that two runs do not collide."""
     for last in range(5):
@@ -220,13 +240,13 @@ async def _start(
         context, ca = _certificate(folder, str(network.network_address + CONTROL))
         site = Site("test", network, folder, context, ca)
         try:
-            return await arm.start(site, hosts, timing, outcome), site
+            return await arm.start(site, hosts, timing, outcome, **options), site
         except OSError:
             continue
     raise AssertionError("no address of 127.0.12.250 to .254 is free")
 
 
-def run(folder: Path, timing: arm.Timing) -> Iterator[Lab]:
+def run(folder: Path, timing: arm.Timing, **options: Any) -> Iterator[Lab]:
     """Serve from a thread until the caller is done."""
     loop, hosts, faults = asyncio.new_event_loop(), RecordingHosts(), {}
     thread = threading.Thread(target=loop.run_forever, daemon=True)
@@ -235,10 +255,10 @@ def run(folder: Path, timing: arm.Timing) -> Iterator[Lab]:
     def outcome(operation: arm.Operation) -> arm.Failure | None:
         return faults.pop(operation.subject.rsplit("/", 1)[-1], None)
 
-    starting = asyncio.run_coroutine_threadsafe(_start(folder, hosts, timing, outcome), loop)
+    starting = asyncio.run_coroutine_threadsafe(_start(folder, hosts, timing, outcome, **options), loop)
     standin, site = starting.result(10)
     try:
-        yield Lab(standin.endpoints, site.ca, folder / "arm.log", hosts, faults)
+        yield Lab(standin.endpoints, site.ca, folder / "arm.log", hosts, standin, loop, faults)
     finally:
         asyncio.run_coroutine_threadsafe(standin.close(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
@@ -249,7 +269,7 @@ def run(folder: Path, timing: arm.Timing) -> Iterator[Lab]:
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """One quick stand-in for all tests; each test has a subscription of its own."""
-    quick = arm.Timing(network=0.02, compute=0.05, group=0.02, poll=0.02)
+    quick = arm.Timing(network=0.02, compute=0.05, group=0.02, poll=0.02, register=0.05)
     yield from run(tmp_path_factory.mktemp("arm"), quick)
 
 

@@ -16,7 +16,8 @@ from azure.core.exceptions import HttpResponseError
 
 from corelib.lab import arm
 from corelib.lab.arm.operations import Timing
-from corelib.lab.site import CONTROL, Site
+from corelib.lab.places import CONTROL
+from corelib.lab.site import Site
 
 from .conftest import Azure, Lab
 

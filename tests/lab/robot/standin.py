@@ -1,7 +1,7 @@
 """The stand-in in a process of its own, as the lab's supervisor runs it: its children belong to its main thread.
 
 Run as `python -m tests.lab.robot.standin FOLDER NETWORK OPTIONS`: serves until its standard input is closed, and says
-in one line of JSON where. OPTIONS is JSON: `timing`, `faults`.
+in one line of JSON where. OPTIONS is JSON: `timing`, `faults`, `servers`.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from corelib.lab import marks, pki, robot
+from corelib.lab.places import CONTROL
 from corelib.lab.robot.inside import disk
-from corelib.lab.site import CONTROL, Site
+from corelib.lab.site import Site
 
 ROOT = Path(__file__).parents[3]
 QUICK = {"power": 0.05, "rescue": 0.2, "boot": 0.05}
@@ -59,13 +60,13 @@ class StandIn:
         lines = [json.loads(line) for line in (log.read_text() if log.exists() else "").splitlines()]
         return [(one["method"], one["path"], one["status"]) for one in lines if one["path"].startswith(path)]
 
-    def disk(self, last: str) -> Path:
-        return self.folder / "machines" / "321" / f"disk-{last}"
+    def disk(self, last: str, number: int = 321) -> Path:
+        return self.folder / "machines" / str(number) / f"disk-{last}"
 
-    def digest(self, last: str) -> str:
+    def digest(self, last: str, number: int = 321) -> str:
         """SHA-256 over the extents of a disk's file and where they are: a sparse file is not read in full."""
         found, at = hashlib.sha256(), 0
-        with self.disk(last).open("rb") as file:
+        with self.disk(last, number).open("rb") as file:
             while True:
                 try:
                     start = os.lseek(file.fileno(), at, os.SEEK_DATA)
@@ -112,12 +113,13 @@ def running(folder: Path, wrapper: Sequence[str] = (), **options: Any) -> Iterat
 
 async def _serve(folder: Path, mark: str, options: dict[str, Any]) -> None:
     timing, faults = robot.Timing(**options["timing"]), robot.Faults(**options.get("faults", {}))
-    for last in range(5):  # two runs of the tests may be under way: .200 and .250 move with the network
-        network = IPv4Network((f"127.0.13.{last}", 32))
+    many = options.get("servers", 1) > 1  # these need all of .200 to .249
+    for last in range(1 if many else 5):  # two runs of the tests may be under way: .200 and .250 move with the network
+        network = IPv4Network((f"127.0.{97 if many else 13}.{last}", 32))
         tls, ca = pki.issue(folder, str(network.network_address + CONTROL))
         site = Site(mark, network, folder, tls, ca)
         try:
-            where = await robot.serve(site, timing, faults)
+            where = await robot.serve(site, timing, faults, options.get("servers", 1))
         except OSError:
             continue
         print(json.dumps({**where, "address": site.address(200)}), flush=True)

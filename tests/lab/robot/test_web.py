@@ -25,7 +25,9 @@ def test_the_list_of_servers(client: Client) -> None:
     assert client.call("GET", "/server/321").json()["server"]["rescue"] is True
 
 
-@pytest.mark.parametrize("path", ["/server/1", "/boot/1", "/boot/1/rescue", "/boot/1/rescue/last", "/reset/1"])
+@pytest.mark.parametrize(
+    "path", ["/server/1", "/boot/1", "/boot/1/rescue", "/boot/1/rescue/last", "/reset/1", "/wol/1"]
+)
 def test_a_server_that_is_not_there(client: Client, path: str) -> None:
     assert client.error("GET", path) == (404, "SERVER_NOT_FOUND")
 

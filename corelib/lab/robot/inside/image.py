@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import sys
 import tarfile
+import time
 from typing import BinaryIO
 
 from . import disk
@@ -25,9 +26,28 @@ NAMES = {"flatcar": "Flatcar Container Linux by Kinvolk", "coreos": "Container L
 
 
 def main(arguments: list[str]) -> int:
-    """`flatcar-image DISTRIBUTION CHANNEL VERSION` writes the image to standard output."""
-    distribution, channel, version = arguments
-    write(sys.stdout.buffer, distribution, channel, version)
+    """`flatcar-image DISTRIBUTION CHANNEL VERSION [BASE]` writes the image to standard output.
+
+    Where BASE ends in `/slow`, `/truncated` or `/wrong-signature`, that is what this server is like.
+    """
+    distribution, channel, version, base = [*arguments, ""][:4]
+    kind = base.rpartition("/")[2]
+    content = io.BytesIO()
+    write(content, distribution, channel, version)
+    whole = content.getvalue()
+    half = len(whole) // 2
+    sys.stdout.buffer.write(whole[:half])
+    sys.stdout.buffer.flush()
+    if kind == "truncated":
+        print("wget: the connection was closed", file=sys.stderr)
+        return 4
+    if kind == "slow":
+        time.sleep(3)
+    sys.stdout.buffer.write(whole[half:])
+    sys.stdout.buffer.flush()
+    if kind == "wrong-signature":
+        print('gpg: BAD signature from "Flatcar Buildbot"', file=sys.stderr)
+        return 1
     return 0
 
 

@@ -25,6 +25,11 @@ from .agent import PATH, Agent
 
 HARMLESS = ("null", "zero", "full", "random", "urandom", "tty")
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/nix", "/gnu", "/etc/ld.so.cache")
+SIMPLE = {  # stand-ins of few words: a machine has one user, who is root already, and nothing to wait for
+    "reboot": "#!/bin/sh\nkill -INT 1\n",  # asks the first process, as Ctrl-Alt-Del does
+    "sudo": '#!/bin/sh\nwhile [ "$1" = -n ] || [ "$1" = -- ]; do shift; done\nexec "$@"\n',
+    "udevadm": "#!/bin/sh\ncase $1 in settle | trigger) exit 0 ;; esac\nexit 1\n",
+}
 _NEWNS, _NEWUSER = 0x20000, 0x10000000  # linux/sched.h
 
 
@@ -64,10 +69,13 @@ def _fill(new: Path, spec: dict[str, Any]) -> None:
     for path, content in spec["files"].items():
         (new / path).parent.mkdir(parents=True, exist_ok=True)
         (new / path).write_text(content)
-    for tool in spec["tools"]:
-        (new / "opt/lab/bin" / tool).write_text(spec["launcher"])
+    for tool in (*spec["tools"], *SIMPLE):
+        (new / "opt/lab/bin" / tool).write_text(SIMPLE.get(tool, spec["launcher"]))
         (new / "opt/lab/bin" / tool).chmod(0o755)
     (new / "run/lab/disks.json").write_text(json.dumps(spec["disks"]))
+    if spec["root_on"]:
+        root = {"/": {"node": f"/dev/{spec['root_on']}9", "mode": "ro"}}
+        (new / "run/lab/mounts.json").write_text(json.dumps(root))
     for source in (*SYSTEM, *spec["borrowed"]):
         _borrow(source, new / source.lstrip("/"))
     _borrow(str(Path(__file__).parent), new / "opt/lab/inside")

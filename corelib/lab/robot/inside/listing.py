@@ -11,7 +11,7 @@ from . import disk, nodes
 
 COLUMNS = (
     "NAME", "PATH", "WWN", "SERIAL", "MODEL", "SIZE", "TYPE", "RO", "RM",
-    "MOUNTPOINT", "MOUNTPOINTS", "FSTYPE", "LABEL", "PARTLABEL", "PTTYPE", "PKNAME",
+    "MOUNTPOINT", "MOUNTPOINTS", "FSTYPE", "UUID", "LABEL", "PARTLABEL", "PTTYPE", "PKNAME",
 )  # fmt: skip
 _SIGNATURES = ((disk.SECTOR, b"EFI PART", "gpt"), (0x438, b"\x53\xef", "ext4"))
 
@@ -64,7 +64,12 @@ def _tree(one: dict[str, Any], mounts: Mapping[str, str], *, with_parts: bool) -
         "serial": one["serial"],
         "model": one["model"],
     }
-    row["children"] = [_part(one, part, mounts) for part in found] if with_parts else []
+    like, children = one["like"], [_part(one, part, mounts) for part in found]
+    row |= {"ro": bool(like.get("ro")), "rm": bool(like.get("rm"))} | (like.get("marks") or [{}])[0]
+    if like.get("mounted"):
+        row |= {"mountpoint": like["mounted"], "mountpoints": [like["mounted"]]}
+    children += [_row(h["name"], one, h["type"], one["size"], mounts) | {"wwn": None} for h in like.get("holders", ())]
+    row["children"] = children if with_parts else []
     return row
 
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -18,6 +16,7 @@ from typing import Any
 from . import disk, image, listing, nodes
 
 MOUNTS = Path("/run/lab/mounts.json")
+ENTRIES = Path("/run/lab/boot-entries")
 
 
 def main(name: str, arguments: Sequence[str]) -> int:
@@ -85,6 +84,11 @@ def wipefs(arguments: list[str]) -> int:
     options.add_argument("--backup", action="store_true")
     options.add_argument("device")
     given = options.parse_args(arguments)
+    one = nodes.whole(given.device)
+    for mark in one["like"].get("marks", ()) if one else ():
+        print(f"{given.device}: 4 bytes at offset 0x1000 ({mark['fstype']})")
+    if given.all and one:
+        _change(lambda disk: disk["like"].pop("marks", None) if disk["name"] == one["name"] else None)
     with Path(given.device).open("r+b") as file:
         for offset, magic, kind in listing.signatures(file):
             print(f"{given.device}: {len(magic)} bytes at offset {offset:#x} ({kind})")
@@ -124,28 +128,76 @@ def blockdev(arguments: list[str]) -> int:
     if given.getsz:
         print(one["size"] // disk.SECTOR)
     if given.rereadpt:
-        if any(node.startswith(f"/dev/{one['name']}") for node in (m["node"] for m in mounted().values())):
+        if one["like"].get("busy") or any(
+            node.startswith(f"/dev/{one['name']}") for node in (m["node"] for m in mounted().values())
+        ):
             raise disk.DiskError("ioctl error on BLKRRPART: Device or resource busy")
         nodes.refresh(nodes.disks())
     return 0
 
 
-def udevadm(arguments: list[str]) -> int:
-    """udevadm(8): `settle` has nothing to wait for here."""
-    return 0 if arguments[:1] in (["settle"], ["trigger"]) else 1
+def mdadm(arguments: list[str]) -> int:
+    """mdadm(8): `--stop DEVICE`."""
+    options = _parser("mdadm")
+    options.add_argument("--stop", required=True)
+    return _let_go(options.parse_args(arguments).stop)
 
 
-def reboot(_arguments: list[str]) -> int:
-    """reboot(8): asks the first process, as Ctrl-Alt-Del does."""
-    os.kill(1, signal.SIGINT)
+def lvchange(arguments: list[str]) -> int:
+    """lvchange(8): `--activate n --yes VOLUME`."""
+    options = _parser("lvchange")
+    options.add_argument("--activate", choices=("n",), required=True)
+    options.add_argument("--yes", action="store_true")
+    options.add_argument("volume")
+    return _let_go(options.parse_args(arguments).volume)
+
+
+def pvs(_arguments: list[str]) -> int:
+    """pvs(8): each physical volume, and its group."""
+    for one in nodes.disks():
+        if group := one["like"].get("group"):
+            print(f"  /dev/{one['name']} {group}")
     return 0
 
 
-def sudo(arguments: list[str]) -> int:
-    """sudo(8): a lab machine has one user, who is root already."""
-    while arguments and arguments[0] in ("-n", "--"):
-        arguments = arguments[1:]
-    os.execvp(arguments[0], arguments)  # noqa: S606 - what sudo does
+def efibootmgr(arguments: list[str]) -> int:
+    """efibootmgr(8): list the firmware's boot entries, or make one, for as long as this boot lasts."""
+    options = _parser("efibootmgr")
+    options.add_argument("-c", action="store_true")
+    options.add_argument("-d")
+    options.add_argument("-p")
+    options.add_argument("-L")
+    options.add_argument("-l")
+    given = options.parse_args(arguments)
+    if not Path("/sys/firmware/efi").exists():
+        raise disk.DiskError("EFI variables are not supported on this system.")
+    if given.c:
+        with ENTRIES.open("a") as file:
+            file.write(f"{given.L}\n")
+    entries = ENTRIES.read_text().splitlines() if ENTRIES.exists() else []
+    print("\n".join(["BootCurrent: 0000", *(f"Boot{n:04}* {name}" for n, name in enumerate(entries, 1))]))
+    return 0
+
+
+def _let_go(path: str) -> int:
+    """A device that is built on others is no more."""
+    name = Path(path).name
+
+    def without(one: dict[str, Any]) -> None:
+        one["like"]["holders"] = [held for held in one["like"].get("holders", ()) if held["name"] != name]
+
+    if not any(held["name"] == name for one in nodes.disks() for held in one["like"].get("holders", ())):
+        raise disk.DiskError(f"{path}: no such device")
+    _change(without)
+    return 0
+
+
+def _change(change: Callable[[dict[str, Any]], object]) -> None:
+    """Change what is known of each disk."""
+    known = nodes.disks()
+    for one in known:
+        change(one)
+    nodes.DISKS.write_text(json.dumps(known))
 
 
 def ssh_keygen(arguments: list[str]) -> int:
@@ -174,13 +226,14 @@ def _parser(name: str) -> argparse.ArgumentParser:
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "blkid": blkid,
     "blockdev": blockdev,
+    "efibootmgr": efibootmgr,
     "flatcar-image": image.main,
     "lsblk": lsblk,
+    "lvchange": lvchange,
+    "mdadm": mdadm,
     "mount": mount,
-    "reboot": reboot,
+    "pvs": pvs,
     "ssh-keygen": ssh_keygen,
-    "sudo": sudo,
-    "udevadm": udevadm,
     "umount": umount,
     "wipefs": wipefs,
 }

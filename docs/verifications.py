@@ -5,12 +5,9 @@ Run by `make docs`: deploys a lab of its own, breaks it in six ways, one after t
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,12 +16,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pages
+
 from corelib import lab
 from corelib.project import Project
 from corelib.runbook import demo
 
-HERE = Path(__file__).parent
-ROOT = HERE.parent
 NETWORK = "127.0.92"
 
 
@@ -48,13 +45,6 @@ class Cluster:
         with urllib.request.urlopen(urllib.request.Request(url, json.dumps(content).encode()), timeout=5) as answer:
             found: dict[str, object] = json.load(answer)
             return found
-
-    def verify(self) -> Path:
-        """Run the runbook as an operator would; the folder of its record."""
-        command = [sys.executable, "-m", "corelib.cli", "run", "verify-etcd", "-f", "parameters/lab.yaml"]
-        environment = {**os.environ, "RUNBOOKS_ROOT": str(self.root)}
-        subprocess.run(command, cwd=self.root, env=environment, check=False, capture_output=True, timeout=120)
-        return max((self.root / "records" / "lab").glob("*-verify-etcd-*"))
 
 
 @contextmanager
@@ -111,7 +101,7 @@ FAULTS: tuple[tuple[str, Callable[[Cluster], object]], ...] = (
 
 def main() -> None:
     """Deploy, break, verify, keep."""
-    sys.path.insert(0, str(ROOT))
+    sys.path.insert(0, str(pages.ROOT))
     from tests.project import lay_out  # noqa: PLC0415 - of this checkout
 
     with tempfile.TemporaryDirectory() as name:
@@ -132,13 +122,8 @@ def main() -> None:
 
 
 def keep(cluster: Cluster, name: str) -> None:
-    """Verify, and keep the page without what is this machine's own."""
-    page = (cluster.verify() / "record.html").read_text()
-    own = {str(cluster.root): "/project", f"{getpass.getuser()}@{socket.gethostname()}": "operator@workstation"}
-    for found, shown in own.items():
-        page = page.replace(found, shown)
-    (HERE / "verify-etcd" / f"{name}.html").write_text(page)
-    print(f"docs/verify-etcd/{name}.html")
+    """Verify, and keep the page."""
+    pages.keep(cluster.root, pages.run(cluster.root, "verify-etcd"), f"verify-etcd/{name}")
 
 
 if __name__ == "__main__":

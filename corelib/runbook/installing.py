@@ -1,0 +1,151 @@
+"""What an operator reads of an install, good or bad: states, what was wiped, what is on the disk, what comes next."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from ..fleet import Dedicated, Release
+from ..hetzner.facts import Disk, Observation
+from ..plan import Progress, Watch
+from ..views import Code, Fold, Note, Page, Table, View
+from ..views.document import Tone
+
+_SIZE = 10**9
+
+
+class Log:
+    """Hears every event of the installs, with the time of the wall, on its way to the run's own watch."""
+
+    def __init__(self, watch: Watch, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._watch, self._now = watch, now
+        self._lock = threading.Lock()
+        self._events: list[tuple[datetime, Progress]] = []
+
+    def __call__(self, event: Progress) -> None:
+        """Pass it on, and remember it if it was taken."""
+        self._watch(event)
+        with self._lock:
+            self._events.append((self._now(), event))
+
+    def of(self, host: str) -> list[tuple[datetime, Progress]]:
+        """What happened to one machine."""
+        with self._lock:
+            return [(at, event) for at, event in self._events if event.target.startswith(f"{host}/")]
+
+
+def report(host: Dedicated, release: Release, log: Log) -> View:
+    """One machine's timeline, and the few sentences that matter at night."""
+    events = log.of(host.name)
+    ends = {_state(event): event for _, event in events if event.phase in ("done", "failed")}
+    failed = next((event for _, event in events if event.phase == "failed"), None)
+    written = ends.get("installed")
+    return Page.of(
+        Fold(f"{host.name}, state by state, with the times", _timeline(events)),
+        Note(f"Wiped: {_wiped(host, events)}", "warn"),
+        Note(f"On the disk now: {_on_disk(host, events, ends)}"),
+        Note(f"At Robot: {ends['tidied'].detail}" if "tidied" in ends else "At Robot: our key may still be there"),
+        Code("the install script's last words", written.facts["log"]) if written and written.facts.get("log") else None,
+        Code("what it has left, read from its rescue system", _left(ends["collected"]))
+        if "collected" in ends
+        else None,
+        Note(f"Next: {_next(host, failed)}", "bad" if failed else "good"),
+        Code("what you would type without this tool", by_hand(host, release)),
+    )
+
+
+def disks(observations: dict[str, Observation], hosts: tuple[Dedicated, ...]) -> View | None:
+    """The disks of the machines that are in their rescue systems: which one would be wiped, and which stay."""
+    seen = [
+        (host, one) for host in hosts if host.name in observations for one in observations[host.name].standing.disks
+    ]
+    rows = [(host.name, *_disk(one), "WIPED" if host.disk in one.names else "stays as it is") for host, one in seen]
+    tones: list[Tone] = ["bad" if row[-1] == "WIPED" else "plain" for row in rows]
+    head = ("host", "disk", "model", "serial", "size", "now", "holds", "will be")
+    return Table(head, rows, "Disks, as the rescue systems see them", tones) if rows else None
+
+
+def by_hand(host: Dedicated, release: Release) -> str:
+    """The commands of the whole way, for who has to go it alone."""
+    robot = "https://robot-ws.your-server.de"
+    place, device = f"root@{host.address}", f"/dev/disk/by-id/{host.disk}"
+    return "\n".join(
+        (
+            "# into the rescue system; KEY is the MD5 fingerprint of a key that Robot has",
+            f"curl -u USER -d os=linux -d 'authorized_key[]=KEY' {robot}/boot/{host.server}/rescue",
+            f"curl -u USER -d type=hw {robot}/reset/{host.server}",
+            f"curl -u USER {robot}/boot/{host.server}/rescue/last   # its host key's SHA-256, to compare at the login",
+            f"ssh -p {host.ssh_port} {place} hostname               # must say: rescue",
+            f"ssh -p {host.ssh_port} {place} lsblk -o PATH,WWN,SERIAL,MODEL,SIZE,MOUNTPOINTS,FSTYPE,LABEL",
+            "# on it: wipe, install, look",
+            f"wipefs --all {device}",
+            f"./{release.distribution}-install -d {device} -C {release.channel} -V {release.version} -c user_data",
+            f"lsblk -o PATH,PARTLABEL,FSTYPE {device}",
+            f"curl -u USER -X DELETE {robot}/boot/{host.server}/rescue && reboot",
+        )
+    )
+
+
+def _disk(one: Disk) -> tuple[str, ...]:
+    holds = "\n".join((*one.holds, *(f"in use: {use}" for use in one.uses))) or "nothing known"
+    return one.wwn or "no name", one.model, one.serial, f"{one.size / _SIZE:.1f} GB", one.path, holds
+
+
+def _state(event: Progress) -> str:
+    return event.target.partition("/")[2]
+
+
+def _timeline(events: list[tuple[datetime, Progress]]) -> Table:
+    begun: dict[str, datetime] = {}
+    rows = []
+    for at, event in events:
+        if event.phase == "begin":
+            begun[event.target] = at
+        elif event.phase in ("done", "failed"):
+            took = (at - begun.get(event.target, at)).total_seconds()
+            rows.append((_time(at), _state(event), event.phase, f"{took:.1f} s", event.detail))
+    tones: list[Tone] = ["bad" if row[2] == "failed" else "good" for row in rows]
+    return Table(("UTC", "state", "", "took", "detail"), rows, "", tones)
+
+
+def _time(at: datetime) -> str:
+    local = at.astimezone()
+    return f"{at:%H:%M:%S}" if local.utcoffset() == timedelta(0) else f"{at:%H:%M:%S} ({local:%H:%M:%S} here)"
+
+
+def _began(events: list[tuple[datetime, Progress]], state: str) -> bool:
+    return any(_state(event) == state and event.phase == "begin" for _, event in events)
+
+
+def _wiped(host: Dedicated, events: list[tuple[datetime, Progress]]) -> str:
+    if not _began(events, "wiped"):
+        return "nothing by this run" if _began(events, "installed") else "nothing; no disk was written"
+    guarded = next((e.detail for _, e in reversed(events) if _state(e) == "guarded" and e.phase == "done"), host.disk)
+    return f"{guarded.removeprefix('only ').removesuffix(' will be written')}, and no other disk"
+
+
+def _on_disk(host: Dedicated, events: list[tuple[datetime, Progress]], ends: dict[str, Progress]) -> str:
+    checked = ends.get("verified on disk")
+    if checked is not None and checked.phase == "done":
+        return f"the new system, checked before the reboot: {checked.detail}"
+    if _began(events, "installed"):
+        return f"{host.disk} is overwritten, and not known to be bootable"
+    if _began(events, "wiped"):
+        return f"{host.disk} has lost its signatures, and nothing new is on it"
+    return "what was there before" if not _began(events, "up") else "the new system, which an earlier run has written"
+
+
+def _left(collected: Progress) -> str:
+    heads = {"disks": "its disks", "boot_entries": "the firmware's boot entries", "journal": "the journal on its ROOT"}
+    return "\n".join(f"# {head}\n{collected.facts[name]}" for name, head in heads.items() if name in collected.facts)
+
+
+def _next(host: Dedicated, failed: Progress | None) -> str:
+    if failed is None:
+        return f"nothing: {host.name} is up, and the inventory has its host key"
+    what = failed.detail if "\n" not in failed.detail else "what it said last is above"
+    return (
+        f"{_state(failed)} has failed: {what}\nRemove the cause, and run again: it goes on where the machine is, and "
+        "asks for another approval where anything would be written again."
+    )

@@ -1,0 +1,98 @@
+"""`runbooks plan`: what would be done, without a run; and the digest that it shows is approved like a notebook's."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from corelib import lab
+from corelib.record import read, records
+from tests.project import lay_out
+
+NETWORK = "127.0.22.0/24"
+LAB = ("-f", "parameters/lab.yaml")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[Path]:
+    folder = lay_out(tmp_path / "project", "127.0.22")
+    lab.start(folder, NETWORK)
+    try:
+        yield folder
+    finally:
+        lab.stop(folder, NETWORK)
+
+
+def runbooks(root: Path, *arguments: str) -> tuple[int, str]:
+    """A command as it is typed: exit code, and what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "corelib.cli", *arguments],
+        cwd=root, env={**os.environ, "RUNBOOKS_ROOT": str(root)}, capture_output=True, text=True, timeout=150,
+        check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+def planned(root: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
+    code, said = runbooks(root, "plan", *arguments, "--json")
+    return code, json.loads(said)
+
+
+def test_it_is_looked_at_approved_by_digest_and_then_nothing_is_left(root: Path) -> None:
+    code, plan = planned(root, "deploy-azure", *LAB)
+    assert code == 6
+    assert (plan["runbook"], plan["environment"], plan["blocked"]) == ("deploy-azure", "lab", [])
+    assert sum(line.startswith("az vm create") for line in plan["by_hand"]) == 4
+    assert len(plan["steps"]) == len(plan["order"]) == 22
+    place = {target: number for number, target in enumerate(plan["order"])}
+    assert all(place[one] < place[step["target"]] for step in plan["steps"] for one in step["after"])
+
+    code, said = runbooks(root, "plan", "deploy-azure", *LAB)
+    assert code == 6
+    assert f"runbooks run deploy-azure -f parameters/lab.yaml --approved-plan {plan['digest']}" in said
+    assert not (root / "records").exists(), "no record"
+    assert not (root / "state/lab/lock").exists(), "no lock"
+    assert lab.status(root, NETWORK).hosts == ()
+
+    code, said = runbooks(root, "run", "deploy-azure", *LAB, "--approved-plan", plan["digest"])
+    assert (code, "succeeded" in said) == (0, True), said
+    applied = records(root, "lab")[-1]
+    begun = [one for one in read(Path(applied.path)) if one["kind"] == "step" and one["phase"] == "begin"]
+    assert {one["target"]: one["facts"]["after"] for one in begun} == {s["target"]: s["after"] for s in plan["steps"]}
+    code, said = runbooks(root, "show", applied.id)
+    assert (code, "22 steps in " in said, "Critical path: group " in said) == (0, True, True), said
+    assert "<svg" in (Path(applied.path) / "record.html").read_text()
+    assert planned(root, "deploy-azure", *LAB)[0] == 0
+    code, said = runbooks(root, "plan", "deploy-azure", *LAB)
+    assert (code, "nothing to do" in said, "approve" in said) == (0, True, False)
+
+
+@pytest.mark.faults  # long, and each part has tests of its own
+def test_a_dedicated_machine_is_looked_at_too_and_its_consent_is_in_the_command(root: Path) -> None:
+    code, look = planned(root, "install-hetzner", *LAB)
+    assert (code, look["consents"]) == (6, []), "first a look at its disks"
+    assert runbooks(root, "run", "install-hetzner", *LAB, "--approved-plan", look["digest"])[0] == 0
+    code, said = runbooks(root, "plan", "install-hetzner", *LAB)
+    assert code == 6
+    assert "--consent 'wipe wwn-0x5000c500a1b2c3d4 of ded-lab-01'" in said
+
+
+def test_what_is_blocked_cannot_be_approved(root: Path) -> None:
+    code, plan = planned(root, "deploy-azure", "-f", "parameters/prd.yaml")
+    assert code == 4
+    assert "parameters/fleet.azure.tenant" in plan["blocked"]
+    code, said = runbooks(root, "plan", "deploy-azure", "-f", "parameters/prd.yaml")
+    assert (code, "cannot be approved" in said, "--approved-plan" in said) == (4, True, False)
+
+
+def test_a_mistake_is_told_in_a_sentence(root: Path) -> None:
+    code, said = runbooks(root, "plan", "deploy-azure", "-f", "parameters/none.yaml")
+    assert code == 2
+    assert "reading parameters/none.yaml" in said

@@ -31,6 +31,7 @@ from .samples import (
     Sample,
     View,
 )
+from .turns import ALONE, Turns
 from .way import Way
 
 if TYPE_CHECKING:
@@ -52,15 +53,16 @@ class Access(NamedTuple):
 
 
 class Pass:
-    """The connections of one pass, three for each member, and the threads that use them, one more for each host."""
+    """The connections of one pass, three for each member, and who uses them in turns."""
 
     def __init__(
         self, members: Sequence[Member], patience_s: float, end: float, ways: Mapping[str, Way], access: Access
     ) -> None:
         self._members = members
         self._patience, self._end = patience_s, end
+        self._crew = Crew()
         self._client, self._beside, self._peer = (
-            {m.name: connection(m, port, ways.get(m.name), access.trust) for m in members}
+            {m.name: connection(m, port, ways.get(m.name), access.trust, self._crew) for m in members}
             for port in (CLIENT_PORT, CLIENT_PORT, PEER_PORT)
         )
         self._credentials = access.credentials
@@ -68,7 +70,6 @@ class Pass:
         self._old: set[str] = set()  # the names of those that run etcd 2.x
         self._gateways: dict[str, Port] = dict(self._client)
         self._asides: dict[str, Port] = dict(self._beside)
-        self._crew = Crew(4 * len(members) + 2)
 
     def __enter__(self) -> Pass:
         return self
@@ -81,7 +82,7 @@ class Pass:
     def each(self, members: Iterable[Member], act: Callable[[Member], T]) -> dict[str, T]:
         """Do it for all these members at the same time; the results by name.
 
-        Nothing is still under way when it ends, an interrupt included: a connection is for one thread at a time.
+        Nothing is still under way when it ends, an interrupt included: a connection is for one at a time.
         """
         tasks = {member.name: self._crew.start(partial(act, member)) for member in members}
         try:
@@ -99,13 +100,13 @@ class Pass:
         for sample in samples:
             if (status := sample.status.value) is not None:
                 name, term = sample.member.name, status.term
-                self._gateways[name] = Across(self._client[name], term, self.until, election_s)
-                self._asides[name] = Across(self._beside[name], term, self.until, election_s)
+                self._gateways[name] = Across(self._client[name], term, self.until, election_s, self._crew.sleep)
+                self._asides[name] = Across(self._beside[name], term, self.until, election_s, self._crew.sleep)
 
     def start_hosts(self, hosts: Mapping[str, AskHost]) -> dict[str, Task[Reply[HostFacts]]]:
         """Ask all hosts at the same time, while the members are asked; each ends within its own bound."""
         until = min(time.monotonic() + HOST_S, self._end)
-        return {name: self._crew.start(partial(ask, until)) for name, ask in hosts.items()}
+        return {name: self._crew.start(partial(self._crew.apart, partial(ask, until))) for name, ask in hosts.items()}
 
     def until(self) -> float:
         """When a call that begins now is given up; 0: there is no time left for it."""
@@ -114,7 +115,7 @@ class Pass:
 
     def rest(self, until: float) -> None:
         """Wait until then, or the deadline."""
-        time.sleep(max(0.0, min(until, self._end) - time.monotonic()))
+        self._crew.sleep(max(0.0, min(until, self._end) - time.monotonic()))
 
     def look(self) -> tuple[Sample, ...]:
         """Ask every member all that hurts nobody, on both ports at the same time."""
@@ -126,7 +127,11 @@ class Pass:
         return self._peer[member.name].get("/members", answers.peer_view, self.until())
 
     def _ask_client(self, member: Member) -> Sample:
-        """What may hang comes last; after a port that does not answer nothing more is asked of it."""
+        """What may hang comes last; after a port that does not answer nothing more is asked of it.
+
+        A linearizable read is answered from a member's own store, once the leader has said how new that must be: who
+        answers one has answered a local one as well.
+        """
         line = self._client[member.name]
         sample = Sample(member, version=line.version(self.until()))
         if sample.version.outcome not in ("answered", "failed"):
@@ -145,7 +150,8 @@ class Pass:
         if barred(sample.login):  # what is asked without a user would only be refused with other words
             no: Reply[Range] = Reply("failed", detail=sample.login.detail)
             return sample._replace(local=no, linearizable=no)
-        return sample._replace(local=self._read(member, local=True), linearizable=self._read(member))
+        sample = sample._replace(linearizable=self._read(member))
+        return sample if sample.linearizable.value else sample._replace(local=self._read(member, local=True))
 
     def _log_in(self, member: Member) -> Reply[bool]:
         """A token through this member for all that is asked of it; one that said yes or no is not asked again."""
@@ -234,7 +240,7 @@ class Pass:
         """
         if not _in_doubt(hashes):
             return hashes
-        time.sleep(PAUSE_S)
+        self._crew.sleep(PAUSE_S)
         reads = self.each([member for member in able if member.name not in self._old], self._read)
         before = [reply.value.revision for reply in hashes.values() if reply.value is not None]
         return hashes | self._hashes(samples, _revisions(reads.values()) or before)
@@ -252,13 +258,13 @@ class Pass:
         return self._peer[member.name].get("/members/hashkv", partial(answers.hash_kv, revision), self.until(), content)
 
 
-def connection(member: Member, port: int, way: Way | None, trust: Trust | None) -> Connection:
+def connection(member: Member, port: int, way: Way | None, trust: Trust | None, turns: Turns = ALONE) -> Connection:
     """To one port of a member, over TLS where there is trust to be held against."""
     if trust is None:
-        return Connection(str(member.address), port, way)
+        return Connection(str(member.address), port, way, turns)
     from .secured import Secured  # noqa: PLC0415 - ssl takes 5 ms to load
 
-    return Secured(str(member.address), port, trust, way)
+    return Secured(str(member.address), port, trust, way, turns)
 
 
 def _revisions(reads: Iterable[Reply[Range]]) -> list[int]:

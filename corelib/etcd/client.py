@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from . import answers, http1, understood
 from .metered import LIMIT, Metered, TooMuchError
 from .samples import Certificate, Reply
+from .turns import ALONE, Turns
 from .understood import Read, Understood, short
-from .way import NotReached, Way, direct, left
+from .way import NotReached, Way, direct
 
 if TYPE_CHECKING:
     import socket
@@ -40,13 +41,13 @@ class _Question(NamedTuple):
 class Connection:
     """Asks one address and port; every call ends by its deadline with a typed outcome and never raises for a fault.
 
-    For one thread at a time. `until` is a time of `time.monotonic`; `way` leads there, straight from here if none is
-    given. Over TLS: `secured.Secured`.
+    For one at a time. `until` is a time of `time.monotonic`; `way` leads there, straight from here if none is given;
+    `turns` says what happens while an answer is waited for. Over TLS: `secured.Secured`.
     """
 
-    def __init__(self, address: str, port: int, way: Way | None = None) -> None:
+    def __init__(self, address: str, port: int, way: Way | None = None, turns: Turns = ALONE) -> None:
         self._address, self._port = address, port
-        self._way = way or direct(address)
+        self._way, self._turns = way, turns
         self._socket: Metered | None = None
         self._authorization: dict[str, str] = {}
         self._hidden: tuple[str, ...] = ()
@@ -70,7 +71,7 @@ class Connection:
         return self._ask(_Question("GET", path, enough=enough), partial(understood.text, read), until)
 
     def version(self, until: float) -> Reply[str]:
-        """Ask for the version, which every etcd tells to everybody."""
+        """Ask for the version, which every etcd tells to everybody, and when it says so."""
         return self._ask(_Question("GET", "/version"), partial(understood.either, answers.version), until)
 
     def form(self, method: str, path: str, fields: Mapping[str, str], read: Read[T], until: float) -> Reply[T]:
@@ -103,10 +104,10 @@ class Connection:
         reply = self._try(question, read, until)
         if reused and reply.outcome == "broken":  # a member that was restarted has closed the old connection
             reply = self._try(question, read, until)
-        detail = reply.detail
+        detail, taken = reply.detail, time.monotonic() - begun
         for word in self._hidden:
             detail = detail.replace(word, "[hidden]")
-        return reply._replace(detail=detail, seconds=time.monotonic() - begun)
+        return reply._replace(detail=detail, seconds=taken)
 
     def _try(self, question: _Question, read: Understood[T], until: float) -> Reply[T]:
         fresh = self._socket is None
@@ -123,9 +124,8 @@ class Connection:
             self.close()
         if found.status >= 300:
             return understood.refusal(found.status, found.fields, found.body)._replace(certificate=certificate)
-        ahead = understood.ahead(found.fields.get("date", ""))
         reply = read(found.fields.get("content-type", ""), found.fields, found.body)
-        return reply._replace(ahead=ahead, certificate=certificate)
+        return reply if certificate is None else reply._replace(certificate=certificate)
 
     def _connect(self, until: float) -> Reply[Any] | None:
         try:
@@ -144,21 +144,24 @@ class Connection:
 
     def _open(self, until: float) -> Metered:
         """A plain connection to the port."""
-        sock = Metered(fileno=self._way(self._port, until).detach())
-        sock.until = until
-        sock.settimeout(max(0.001, until - time.monotonic()))  # what comes next ends at once if the time is up
-        return sock
+        if self._way is None:
+            sock = direct(self._address, self._turns)(self._port, until)
+        else:
+            sock = self._turns.apart(partial(self._way, self._port, until))
+        metered = Metered(fileno=sock.detach())
+        metered.setblocking(False)  # noqa: FBT003 - the socket's own interface
+        metered.turns, metered.until = self._turns, until
+        return metered
 
     def _exchange(self, question: _Question, until: float) -> http1.Answer:
         assert self._socket is not None  # noqa: S101 - for the type checker: _connect has just set it
         sock = self._socket
         sock.until, sock.received = until, 0
-        sock.settimeout(left(until))
         form = question.path.startswith("/v2/")  # the one interface that takes no JSON
         kind = "application/x-www-form-urlencoded" if form else "application/json"
         fields = {"User-Agent": "runbooks", "Content-Type": kind, **self._authorization}
         host = f"{self._address}:{self._port}"
-        sock.sendall(http1.request(question.method, host, question.path, question.content, fields))
+        sock.say(http1.request(question.method, host, question.path, question.content, fields))
         return http1.answer(partial(sock.recv, 1 << 16), question.enough)
 
     def _interrupted(self, error: Exception, until: float, *, fresh: bool) -> Reply[Any]:

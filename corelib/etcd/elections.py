@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
@@ -32,11 +31,13 @@ class Across:
     """A gateway of which a call that failed or had no answer is made again if there was an election meanwhile.
 
     Only for what may be done twice. `term` is that of the leader so far, `until` when a call that begins now is given
-    up; elections are waited for as long as `election_s`.
+    up; elections are waited for as long as `election_s`, by `sleep`.
     """
 
-    def __init__(self, port: Port, term: int, until: Callable[[], float], election_s: float) -> None:
-        self._port, self._term, self._until = port, term, until
+    def __init__(
+        self, port: Port, term: int, until: Callable[[], float], election_s: float, sleep: Callable[[float], None]
+    ) -> None:
+        self._port, self._term, self._until, self._sleep = port, term, until, sleep
         self._pause = election_s / MOST
         self._again = MOST
 
@@ -45,7 +46,7 @@ class Across:
         reply = self._port.post(path, content, read, until)
         while reply.outcome in ("failed", "mute") and self._again and self._swallowed(reply):
             self._again -= 1
-            time.sleep(self._pause)
+            self._sleep(self._pause)
             reply = self._port.post(path, content, read, self._until())
         return reply
 

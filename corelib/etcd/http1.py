@@ -14,7 +14,8 @@ from typing import NamedTuple
 Receive = Callable[[], bytes]  # the next bytes; none: the other side has closed
 
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-5]\d\d)(?: [^\r\n]*)?\r?\n")
-_FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n]*?)[ \t]*\r?\n")
+_FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]++):[ \t]*+([^\r\n]*+)\r?\n")
+_FIELDS = re.compile(f"(?:{_FIELD.pattern})*+")
 _INTERIM = 8  # answers that are none yet; etcd gives none
 _LINE, _BLANK = re.compile(rb"\n"), re.compile(rb"\n\r?\n")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
@@ -86,10 +87,10 @@ class _Source:
 
     def head(self) -> bytes:
         """All up to a blank line, with it; of what does not begin as HTTP no more than its first line."""
-        first = self.through(_LINE)
-        if not _STATUS.match(first):
-            raise NotHttpError(first[:120])
-        self._at -= len(first)
+        while not _STATUS.match(self._held, self._at):
+            if first := _LINE.search(self._held, self._at):
+                raise NotHttpError(self._held[self._at : first.end()][:120])
+            self._more()
         return self.through(_BLANK)
 
     def exactly(self, size: int) -> bytes:
@@ -124,12 +125,11 @@ def _head(source: _Source) -> tuple[int, int, dict[str, str]]:
     status = _STATUS.match(head)
     assert status is not None  # noqa: S101 - for the type checker: the source has just seen it
     text = head[status.end() :].decode("latin-1")
-    fields, at = {}, 0
-    while field := _FIELD.match(text, at):
-        fields[field[1].lower()] = field[2]
-        at = field.end()
-    if text[at:] not in ("\r\n", "\n"):
-        raise NotHttpError(text[at : at + 120].encode("latin-1"))
+    read = _FIELDS.match(text)
+    assert read is not None  # noqa: S101 - none is as good as some
+    if (rest := text[read.end() :]) not in ("\r\n", "\n"):
+        raise NotHttpError(rest[:120].encode("latin-1"))
+    fields = {name.lower(): value.rstrip(" \t") for name, value in _FIELD.findall(text)}
     return int(status[2]), int(status[1]), fields
 
 

@@ -1,7 +1,7 @@
 """The last checks: how near each member is to what it can bear. Beyond a limit is a fault, near one a warning.
 
 Round trips are taken from linearizable reads: a follower asks the leader, and the leader a quorum, so the shortest of
-a few reads, without what a local read takes, is the leader's way to its quorum, and with a follower's own way to the
+a few reads, without what a member's own status takes, is the leader's way to its quorum, and with a follower's own way to the
 leader added for a follower. etcd's own figures of round trips begin near zero and grow slowly, so they only inform.
 """
 
@@ -84,7 +84,8 @@ def slowest_write_ms(sample: Sample) -> float | None:
 def _reach(sample: Sample) -> float | None:
     if not sample.rounds:
         return None
-    return max(0.0, min(sample.rounds) - sample.local.seconds)
+    beside = min((one.seconds for one in (sample.status, sample.after) if one.outcome == "answered"), default=0.0)
+    return max(0.0, min(sample.rounds) - beside)
 
 
 def leader_of(case: Case) -> str:

@@ -1,10 +1,16 @@
-"""A socket whose reads share one deadline and one budget of bytes."""
+"""A socket whose reads share one deadline and one budget of bytes, and which lets others go on while it waits."""
 
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
 
+from .turns import ALONE, READABLE, WRITABLE, Turns
 from .way import left
+
+T = TypeVar("T")
 
 LIMIT = 1 << 20  # bytes of one answer; the list of nine members has 2 kB
 
@@ -14,19 +20,34 @@ class TooMuchError(Exception):
 
 
 class Metered(socket.socket):
-    """`until` is a time of `time.monotonic`, `received` counts since it was last set to 0."""
+    """Connected, and in non-blocking mode. `until` is a time of `time.monotonic`, `received` counts since it was 0."""
 
+    turns: Turns = ALONE
     until: float = 0.0
     received: int = 0
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         """The next bytes. Raises TimeoutError and TooMuchError."""
-        self.settimeout(left(self.until))
-        return self.counted(super().recv(size, flags))
-
-    def counted(self, content: bytes) -> bytes:
-        """The same, on the budget."""
+        content = self.patiently(lambda: self._take(size, flags), READABLE)
         self.received += len(content)
         if self.received > LIMIT:
             raise TooMuchError
         return content
+
+    def say(self, content: bytes) -> None:
+        """Send all of it. Raises TimeoutError."""
+        rest = memoryview(content)
+        while rest:
+            rest = rest[self.patiently(partial(self.send, rest), WRITABLE) :]
+
+    def _take(self, size: int, flags: int) -> bytes:
+        return super().recv(size, flags)
+
+    def patiently(self, act: Callable[[], T], event: int) -> T:
+        """What `act` gives as soon as it does not have to wait for `event`. Raises TimeoutError."""
+        while True:
+            left(self.until)
+            try:
+                return act()
+            except BlockingIOError:
+                self.turns.wait(self.fileno(), event, self.until)

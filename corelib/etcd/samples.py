@@ -51,7 +51,7 @@ class Reply(NamedTuple, Generic[T]):
     value: T | None = None
     detail: str = ""
     seconds: float = 0.0
-    ahead: float | None = None  # seconds of its clock before ours, by the answer's Date, within half a second
+    ahead: float | None = None  # of a version: seconds of its clock before ours, by its Date, within half a second
     certificate: Certificate | None = None  # over TLS
 
 
@@ -183,8 +183,8 @@ class Sample(NamedTuple):
     login: Reply[bool] = NOT_ASKED  # with the given user and password, where there are some
     listing: Reply[View] = NOT_ASKED
     status: Reply[Status] = NOT_ASKED
-    local: Reply[Range] = NOT_ASKED  # a serializable read
     linearizable: Reply[Range] = NOT_ASKED
+    local: Reply[Range] = NOT_ASKED  # a serializable read, of one that does not read through a leader
     alarms: Reply[tuple[Alarm, ...]] = NOT_ASKED
     hash: Reply[Hash] = NOT_ASKED
     metrics: Reply[Metrics] = NOT_ASKED

@@ -11,15 +11,16 @@ from . import tls
 from .client import Connection, words
 from .samples import Certificate, Reply
 from .tls import MeteredTls, Trust
+from .turns import ALONE, Turns
 from .understood import short
-from .way import Way, left
+from .way import Way
 
 
 class Secured(Connection):
     """Asks one address and port over TLS, whatever the way; nothing is said to whom `trust` does not trust."""
 
-    def __init__(self, address: str, port: int, trust: Trust, way: Way | None = None) -> None:
-        super().__init__(address, port, way)
+    def __init__(self, address: str, port: int, trust: Trust, way: Way | None = None, turns: Turns = ALONE) -> None:
+        super().__init__(address, port, way, turns)
         self._trust = trust
 
     def line(self, until: float) -> socket.socket:
@@ -48,7 +49,7 @@ class Secured(Connection):
         """Since TLS 1.3 a server refuses a client's certificate when that has begun to ask already: what it said."""
         if isinstance(self._socket, MeteredTls) and not isinstance(error, ssl.SSLError):
             try:
-                self._socket.settimeout(left(until))
+                self._socket.until = until
                 self._socket.recv(1)
             except ssl.SSLError as said:
                 return said
@@ -76,6 +77,6 @@ class Secured(Connection):
     def _is_plain(self, until: float) -> bool:
         """Whether what does not speak TLS is an HTTP server."""
         with contextlib.suppress(OSError), self._open(until) as sock:
-            sock.sendall(f"GET /version HTTP/1.1\r\nHost: {self._address}\r\nConnection: close\r\n\r\n".encode())
+            sock.say(f"GET /version HTTP/1.1\r\nHost: {self._address}\r\nConnection: close\r\n\r\n".encode())
             return sock.recv(16).startswith(b"HTTP/")
         return False

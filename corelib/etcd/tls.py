@@ -8,18 +8,21 @@ and names, on a connection of its own that carries no request.
 from __future__ import annotations
 
 import contextlib
-import socket
 import ssl
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ..errors import BadInput
 from .metered import Metered
 from .samples import Certificate, Reply
+from .turns import READABLE, WRITABLE
 from .way import left
+
+T = TypeVar("T")
 
 # OpenSSL's x509_vfy.h; Python names neither the codes nor the flag.
 _NOT_YET, _EXPIRED, _OTHER_NAME = 9, 10, (62, 64)
@@ -37,8 +40,21 @@ class MeteredTls(ssl.SSLSocket, Metered):
 
     def recv(self, size: int = 1024, flags: int = 0) -> bytes:
         """The next bytes."""
-        self.settimeout(left(self.until))
-        return self.counted(ssl.SSLSocket.recv(self, size, flags))
+        return Metered.recv(self, size, flags)
+
+    def _take(self, size: int, flags: int) -> bytes:
+        return ssl.SSLSocket.recv(self, size, flags)
+
+    def patiently(self, act: Callable[[], T], event: int) -> T:  # noqa: ARG002 - OpenSSL says which
+        """The same; in TLS who reads may have to write, and the other way round."""
+        while True:
+            left(self.until)
+            try:
+                return act()
+            except ssl.SSLWantReadError:
+                self.turns.wait(self.fileno(), READABLE, self.until)
+            except ssl.SSLWantWriteError:
+                self.turns.wait(self.fileno(), WRITABLE, self.until)
 
 
 class Trust(NamedTuple):
@@ -57,10 +73,17 @@ def trust(ca: str, certificate: str = "", key: str = "") -> Trust:
     return Trust(_context(ca, certificate, key), lenient, bool(certificate))
 
 
-def secure(context: ssl.SSLContext, plain: socket.socket, address: str) -> MeteredTls:
-    """TLS over a connected socket, within its timeout; the socket is closed if it fails. Raises OSError."""
-    secured = context.wrap_socket(plain, server_hostname=address)
+def secure(context: ssl.SSLContext, plain: Metered, address: str | None) -> MeteredTls:
+    """TLS over a connected socket, within its time; the socket is closed if it fails. Raises OSError."""
+    turns, until = plain.turns, plain.until
+    secured = context.wrap_socket(plain, server_hostname=address, do_handshake_on_connect=False)
     assert isinstance(secured, MeteredTls)  # noqa: S101 - for the type checker: _context chose the class
+    secured.turns, secured.until = turns, until
+    try:
+        secured.patiently(secured.do_handshake, READABLE)
+    except BaseException:
+        secured.close()
+        raise
     return secured
 
 
@@ -102,10 +125,10 @@ def unacceptable(error: ssl.SSLCertVerificationError, address: str, found: Any) 
     return Reply("bad certificate", detail=words, certificate=certificate)
 
 
-def answers(plain: socket.socket) -> bool:
+def answers(plain: Metered) -> bool:
     """Whether a TLS server is on the other side of a connected socket, which is closed: says hello, and no more."""
     try:
-        with _greeting().wrap_socket(plain):
+        with secure(_greeting(), plain, None):
             return True
     except ssl.SSLError as error:
         return "_ALERT_" in (error.reason or "")
@@ -152,12 +175,13 @@ def _no_passphrase() -> str:
 def _greeting() -> ssl.SSLContext:
     """For a hello to whoever is there; no certificate is believed, and nothing is sent."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.sslsocket_class = MeteredTls
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
 
 
-def look(context: ssl.SSLContext, plain: socket.socket, address: str) -> Any:
+def look(context: ssl.SSLContext, plain: Metered, address: str) -> Any:
     """The certificate of whoever is there, as `getpeercert` tells it; empty if its CA is not ours, or it says no."""
     with contextlib.suppress(OSError), secure(context, plain, address) as secured:
         return secured.getpeercert()

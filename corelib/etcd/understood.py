@@ -37,9 +37,10 @@ def text(read: Read[T], _: str, headers: Headers, body: bytes) -> Reply[T]:
 
 
 def either(read: Read[T], kind: str, headers: Headers, body: bytes) -> Reply[T]:
-    """JSON, or what etcd 2.0 wrote before it told its version in JSON: `etcd 2.0.13`."""
+    """JSON, or what etcd 2.0 wrote before it told its version in JSON: `etcd 2.0.13`; with what its clock says."""
     words = body[:40].decode(errors="replace").strip()
-    return _read(read, words, headers) if re.match(r"etcd \d", words) else json_(read, kind, headers, body)
+    reply = _read(read, words, headers) if re.match(r"etcd \d", words) else json_(read, kind, headers, body)
+    return reply._replace(ahead=ahead(headers.get("date", "")))
 
 
 def refusal(status: int, headers: Headers, body: bytes) -> Reply[Any]:

@@ -42,9 +42,9 @@ def ask(sample: Sample, line: Connection, until: Callable[[], float]) -> Sample:
         listing = listing._replace(value=listing.value._replace(member=own.value.id))
     sample = sample._replace(listing=listing, status=_status(sample, listing.value, own, line, until))
     health = line.get("/health", v2_answers.health, until())
-    local = _read(line, "", until())
     strong = _read(line, "?quorum=true", until()) if health.value else Reply(health.outcome, None, health.detail)
-    return sample._replace(local=local, linearizable=strong)
+    sample = sample._replace(linearizable=strong)
+    return sample if strong.value else sample._replace(local=_read(line, "", until()))
 
 
 def _status(

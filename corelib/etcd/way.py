@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import time
 from typing import Protocol
+
+from .turns import ALONE, WRITABLE, Turns
 
 
 class NotReached(OSError):
@@ -24,21 +28,32 @@ class Line(Protocol):
         """A connection from the host to an address. Raises OSError as `socket.connect` does."""
 
 
-def direct(address: str) -> Way:
+def direct(address: str, turns: Turns = ALONE) -> Way:
     """From this machine, straight to the address."""
 
     def way(port: int, until: float) -> socket.socket:
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
-            sock.settimeout(left(until))
-            sock.connect((address, port))
+            sock.setblocking(False)  # noqa: FBT003 - the socket's own interface
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except OSError:
+            _connect(sock, (address, port), turns, until)
+        except BaseException:
             sock.close()
             raise
         return sock
 
     return way
+
+
+def _connect(sock: socket.socket, to: tuple[str, int], turns: Turns, until: float) -> None:
+    """What `connect` does to a socket that blocks."""
+    left(until)
+    if (problem := sock.connect_ex(to)) == errno.EINPROGRESS:
+        turns.wait(sock.fileno(), WRITABLE, until)
+        left(until)
+        problem = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if problem:
+        raise OSError(problem, os.strerror(problem))  # of the class that this number has
 
 
 def through(line: Line, address: str) -> Way:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -29,7 +30,7 @@ class Port:
 
 
 def ask(port: Port) -> Reply[Any]:
-    return Across(port, 7, lambda: 1.0, 0.0).post("/v3/kv/put", {}, lambda _, __: 1, 1.0)
+    return Across(port, 7, lambda: 1.0, 0.0, time.sleep).post("/v3/kv/put", {}, lambda _, __: 1, 1.0)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,6 @@ def sample(member: Member) -> Sample:
         version=answered("3.5.16"),
         listing=answered(View(IDENTITY.cluster, number, LISTED)),
         status=answered(Status(IDENTITY.cluster, number, LISTED[2].id, 7, "3.5.16")),
-        local=answered(Range(9, 0)),
         linearizable=answered(Range(9, 0)),
         alarms=answered(()),
         hash=answered(Hash(12, 3, 0xABCDEF)),

@@ -75,17 +75,21 @@ class Pass:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._crew.dismiss()  # every call is bounded, and so is this
-        for connection in (*self._client.values(), *self._beside.values(), *self._peer.values()):
-            connection.close()
+        try:
+            self._crew.dismiss()  # every call is bounded, and so is this
+        finally:
+            for connection in (*self._client.values(), *self._beside.values(), *self._peer.values()):
+                connection.close()
 
     def each(self, members: Iterable[Member], act: Callable[[Member], T]) -> dict[str, T]:
         """Do it for all these members at the same time; the results by name.
 
         Nothing is still under way when it ends, an interrupt included: a connection is for one at a time.
         """
-        tasks = {member.name: self._crew.start(partial(act, member)) for member in members}
+        tasks: dict[str, Task[T]] = {}
         try:
+            for member in members:
+                tasks[member.name] = self._crew.start(partial(act, member))
             return {name: task.result() for name, task in tasks.items()}
         finally:
             for task in tasks.values():
@@ -181,13 +185,22 @@ class Pass:
         return self._asides[member.name].post("/v3/maintenance/alarm", content, answers.alarms, self.until())
 
     def canary(self, members: Sequence[Member]) -> Canary:
-        """A canary through these members; none is begun that could not be removed before the deadline."""
+        """A canary through these members; none is begun that could not be removed before the deadline.
+
+        As a task: an interrupt meets whoever waits for it, and it removes what it has written.
+        """
         if not members or time.monotonic() + 6 * self._patience > self._end:
             return Canary("", NOT_ASKED)
         alike = [member for member in members if (member.name in self._old) == (members[0].name in self._old)]
+        nonce = os.urandom(8).hex()
+        canaries: Canaries | v2.Canaries = Canaries(self._gateways, nonce, self.until)
         if members[0].name in self._old:
-            return v2.Canaries(self._client, os.urandom(8).hex(), self.until).sing(alike, self.each)
-        return Canaries(self._gateways, os.urandom(8).hex(), self.until).sing(alike, self.each)
+            canaries = v2.Canaries(self._client, nonce, self.until)
+        task = self._crew.start(partial(canaries.sing, alike, self.each))
+        try:
+            return task.result()
+        finally:
+            task.wait()
 
     def aside(self, teller: Member | None, member: Member) -> dict[str, Any]:
         """Metrics, and of one the alarms, on a connection of their own: they do not wait for what else is asked."""

@@ -119,6 +119,9 @@ class Connection:
             reply: Reply[T] = self._interrupted(error, until, fresh=fresh)
             self.close()
             return reply
+        except BaseException:  # an interrupt: the answer may still come, and is nobody else's
+            self.close()
+            raise
         certificate = self._certificate()
         if not found.open:
             self.close()
@@ -132,6 +135,8 @@ class Connection:
             plain = self._open(until)
         except NotReached as error:
             return Reply("not asked", detail=str(error))
+        except ConnectionResetError as error:  # accepted, and closed before we could say anything
+            return Reply("broken", detail=words(error))
         except OSError as error:
             refused = isinstance(error, ConnectionRefusedError)
             return Reply("refused" if refused else "unreachable", detail=words(error))

@@ -9,68 +9,84 @@ from __future__ import annotations
 
 import math
 import os
-import select
 import time
 from _thread import get_ident
+from collections import deque
 from collections.abc import Callable
+from select import poll
 from typing import Any, Generic, TypeVar
 
 from greenlet import getcurrent, greenlet
 
-from .turns import ALONE
+from .turns import ALONE, READABLE
 
 T = TypeVar("T")
 
 _EVER = math.inf
 
 
-class Task(Generic[T]):
-    """What is done in turns with others; its result, or what it raised."""
+class _Doing(Generic[T]):
+    """One act, and what came of it."""
 
-    __slots__ = ("_act", "_crew", "_error", "_over", "_value")
+    __slots__ = ("_act", "_error", "_value")
 
-    def __init__(self, crew: Crew, act: Callable[[], T]) -> None:
-        self._crew, self._act = crew, act
-        self._error: BaseException | None = None
-        self._over = False
+    def __init__(self, act: Callable[[], T]) -> None:
+        self._act = act
+        self._error: BaseException | None = KeyboardInterrupt()  # what alone can keep it from being done
 
-    def run(self) -> None:
-        """Do it."""
+    def do(self) -> None:
+        """Do it, whatever comes of it."""
         try:
             self._value = self._act()
-        except BaseException as error:  # noqa: BLE001 - raised where its result is asked for
+            self._error = None
+        except BaseException as error:  # noqa: BLE001 - raised where its outcome is asked for
             self._error = error
-        finally:
-            self._over = True
 
-    def wait(self) -> None:
-        """Until it is over, whatever came of it."""
-        self._crew.until(lambda: self._over, _EVER)
-
-    def result(self) -> T:
-        """What came of it, as soon as it is over."""
-        self.wait()
+    def outcome(self) -> T:
+        """What came of it. Raises what it raised."""
         if self._error is not None:
             raise self._error
         return self._value
 
 
+class Task(Generic[T]):
+    """What is done in turns with others."""
+
+    __slots__ = ("_crew", "_doing", "who")
+
+    def __init__(self, crew: Crew, act: Callable[[], T], owner: greenlet) -> None:
+        self._crew, self._doing = crew, _Doing(act)
+        self.who = greenlet(self._doing.do, owner)
+
+    def wait(self) -> None:
+        """Until it is over, whatever came of it."""
+        self._crew.until(lambda: self.who.dead, _EVER)
+
+    def result(self) -> T:
+        """What came of it, as soon as it is over. Raises what it raised."""
+        self.wait()
+        return self._doing.outcome()
+
+
 class Crew:
-    """The tasks of one thread, and whoever made them, who takes turns with them. See `turns.Turns`."""
+    """The tasks of one thread, and their owner: whoever made them deals the turns while he waits. See `turns.Turns`.
+
+    He alone waits for the system, and so it is he whom an interrupt meets, as a rule.
+    """
 
     def __init__(self) -> None:
         self._owner, self._thread = getcurrent(), get_ident()
         self._tasks: list[Task[Any]] = []
-        self._fresh: list[greenlet] = []  # who has not had a turn yet
+        self._fresh: deque[greenlet] = deque()  # who has not had a turn yet
         self._blocked: dict[greenlet, tuple[Callable[[], bool], float]] = {}  # who waits, longest first: for what
-        self._sockets = select.poll()
-        self._ready: set[int] = set()  # the numbers of sockets that somebody waits for, and need not any more
+        self._wanted: dict[int, int] = {}  # the numbers of files that somebody waits for, and the events
+        self._ready: set[int] = set()  # and of those that need not be waited for any more
 
     def start(self, act: Callable[[], T]) -> Task[T]:
-        """Do it as soon as whoever asks for it waits for anything."""
-        task = Task(self, act)
+        """Do it as soon as the owner waits for anything."""
+        task = Task(self, act, self._owner)
+        self._fresh.append(task.who)
         self._tasks.append(task)
-        self._fresh.append(greenlet(task.run, self._owner))
         return task
 
     def dismiss(self) -> None:
@@ -82,11 +98,11 @@ class Crew:
         """See `turns.Turns`; who has been put `apart` waits alone."""
         if get_ident() != self._thread:
             return ALONE.wait(number, event, until)
-        self._sockets.register(number, event)
         try:
+            self._wanted[number] = event
             return self.until(lambda: number in self._ready, until)
         finally:
-            self._sockets.unregister(number)
+            self._wanted.pop(number, None)
             self._ready.discard(number)
 
     def sleep(self, seconds: float) -> None:
@@ -97,48 +113,61 @@ class Crew:
         """See `turns.Turns`: in a thread of its own."""
         import threading  # noqa: PLC0415 - only for members that are asked through their hosts
 
-        task, (over, end) = Task(self, act), os.pipe()
+        doing, (over, end) = _Doing(act), os.pipe()
 
         def work() -> None:
-            task.run()
-            os.close(end)  # which `over` is ready for
+            try:
+                doing.do()
+            finally:
+                os.close(end)  # which `over` is ready for
 
         thread = threading.Thread(target=work)
-        thread.start()
         try:
-            self.wait(over, select.POLLIN, _EVER)
+            thread.start()
+            self.wait(over, READABLE, _EVER)
         finally:
             thread.join()
             os.close(over)
-        return task.result()
+        return doing.outcome()
 
     def until(self, so: Callable[[], bool], until: float) -> bool:
-        """Let the others go on until it is so, or that time is over."""
+        """Let the others go on until it is so, or that time is over.
+
+        A turn may also come for no reason: whoever waits looks again.
+        """
         me = getcurrent()
         self._blocked[me] = so, until
         try:
             while not (found := so()) and time.monotonic() < until:
-                self._give_way()
+                if me is self._owner:
+                    self._deal()
+                else:
+                    self._owner.switch()
             return found
         finally:
             del self._blocked[me]
 
-    def _give_way(self) -> None:
-        """To whoever has waited longest of those who can go on; while nobody can, to the system.
-
-        A turn may also come back for no reason, as when a task has ended: whoever waits looks again.
-        """
-        while (next_ := self._fresh.pop(0) if self._fresh else self._able()) is None:
+    def _deal(self) -> None:
+        """One turn to whoever has waited longest of those who can go on; while nobody can, wait for the system."""
+        if self._fresh:
+            self._fresh[0].switch()
+            self._fresh.popleft()  # only now that it has begun: an interrupt may come in between
+        elif (able := self._able()) is not None:
+            able.switch()
+        else:
             self._look()
-        if next_ is not getcurrent():
-            next_.switch()
 
     def _able(self) -> greenlet | None:
-        now = time.monotonic()
-        return next((who for who, (so, until) in self._blocked.items() if so() or now >= until), None)
+        now, waiting = time.monotonic(), self._blocked.items()
+        return next((who for who, (so, until) in waiting if who is not self._owner and (so() or now >= until)), None)
 
     def _look(self) -> None:
-        """Wait until a socket is ready or somebody's time is over."""
+        """Wait until a file is ready or somebody's time is over."""
         soonest = min(until for _, until in self._blocked.values())
+        if soonest == _EVER and not self._wanted:
+            raise RuntimeError("all tasks wait for each other")
+        files = poll()
+        for number, event in self._wanted.items():
+            files.register(number, event)
         milliseconds = None if soonest == _EVER else max(0, math.ceil(1000 * (soonest - time.monotonic())))
-        self._ready.update(number for number, _ in self._sockets.poll(milliseconds))
+        self._ready.update(number for number, _ in files.poll(milliseconds))

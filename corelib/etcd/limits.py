@@ -1,8 +1,9 @@
 """The last checks: how near each member is to what it can bear. Beyond a limit is a fault, near one a warning.
 
 Round trips are taken from linearizable reads: a follower asks the leader, and the leader a quorum, so the shortest of
-a few reads, without what a member's own status takes, is the leader's way to its quorum, and with a follower's own way to the
-leader added for a follower. etcd's own figures of round trips begin near zero and grow slowly, so they only inform.
+a few reads, without what a member's own status takes, is the leader's way to its quorum, and with a follower's own way
+to the leader added for a follower. etcd's own figures of round trips begin near zero and grow slowly, so they only
+inform.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ and names, on a connection of its own that carries no request.
 from __future__ import annotations
 
 import contextlib
+import socket
 import ssl
 import tempfile
 import time
@@ -43,7 +44,9 @@ class MeteredTls(ssl.SSLSocket, Metered):
         return Metered.recv(self, size, flags)
 
     def _take(self, size: int, flags: int) -> bytes:
-        return ssl.SSLSocket.recv(self, size, flags)
+        # Wrapping a connection that the other side has closed meanwhile, `ssl` reads before there is any TLS.
+        take = socket.socket.recv if self.version() is None else ssl.SSLSocket.recv
+        return take(self, size, flags)
 
     def patiently(self, act: Callable[[], T], event: int) -> T:  # noqa: ARG002 - OpenSSL says which
         """The same; in TLS who reads may have to write, and the other way round."""
@@ -52,9 +55,9 @@ class MeteredTls(ssl.SSLSocket, Metered):
             try:
                 return act()
             except ssl.SSLWantReadError:
-                self.turns.wait(self.fileno(), READABLE, self.until)
+                self._pause(READABLE)
             except ssl.SSLWantWriteError:
-                self.turns.wait(self.fileno(), WRITABLE, self.until)
+                self._pause(WRITABLE)
 
 
 class Trust(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -64,6 +65,11 @@ def page(status: str, kind: str, body: bytes, headers: str = "") -> Talk:
     """A complete HTTP answer."""
     head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n{headers}\r\n"
     return says(head.encode() + body)
+
+
+def reset(connection: socket.socket) -> None:
+    """Accept, and end it as a process does that is killed while something was sent to it."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def sink(connection: socket.socket) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from corelib.etcd import answers
 from corelib.etcd.client import Connection
 from corelib.etcd.samples import Alarm, Reply
+from corelib.etcd.turns import ALONE, READABLE, Alone
 
 from . import fakes
 
@@ -57,6 +58,7 @@ def ask(patience: float = 0.4) -> Reply[str]:
         ),
         (fakes.says(GIANT), "broken", "before the end"),
         (fakes.says(b""), "broken", ""),
+        (fakes.reset, "broken", "reset by peer"),
         (fakes.sink, "mute", ""),
         (fakes.trickle, "not etcd", "does not end"),
         (fakes.flood, "not etcd", "longer than 1 MiB"),
@@ -156,3 +158,28 @@ def test_a_reader_gives_a_value_or_says_what_is_wrong(body: object, cluster: str
     for reader in READERS:
         with contextlib.suppress(ValueError):  # anything else would escape and fail here
             assert reader(body, {"x-etcd-cluster-id": cluster}) is not None
+
+
+def test_an_interrupt_closes_the_connection_whose_answer_may_still_come() -> None:
+    """What is asked next reads its own answer."""
+
+    def slow(connection: socket.socket) -> None:
+        while connection.recv(65536):
+            time.sleep(0.3)
+            connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 22\r\n\r\n{"etcdserver":"3.5.1"}')
+
+    class Interrupted(Alone):
+        def wait(self, number: int, event: int, until: float) -> bool:
+            if event == READABLE:
+                raise KeyboardInterrupt
+            return super().wait(number, event, until)
+
+    with fakes.listener(ADDRESS, PORT, slow):
+        line = Connection(ADDRESS, PORT, turns=Interrupted())
+        with pytest.raises(KeyboardInterrupt):
+            line.version(time.monotonic() + 2)
+        line._turns = ALONE
+        begun = time.monotonic()
+        assert line.version(begun + 2).value == "3.5.1"
+        assert time.monotonic() - begun >= 0.3, "not the answer to what was interrupted"
+        line.close()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from random import Random
 
 import pytest
 
@@ -151,6 +153,52 @@ def test_after_an_interrupt_nothing_is_left_under_way(crew: Crew, waiter: str) -
     timer.join()
     crew.dismiss()
     assert sorted(done) == ["one", "other"]
+
+
+# It also meets what Python itself does when something is collected, which can only be said, not raised.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_at_any_moment_hangs_nobody() -> None:
+    """Wherever it meets us, all that was begun ends; who would wait for ever is told so instead (`_look`)."""
+    random = Random(7)  # noqa: S311 - moments, not secrets
+
+    def work(crew: Crew, done: list[int]) -> None:
+        for _ in range(3):
+            crew.sleep(0.00001)
+        done.append(1)
+
+    def one(crew: Crew) -> None:
+        tasks = [crew.start(partial(work, crew, [])) for _ in range(9)]
+        try:
+            for task in tasks:
+                task.result()
+        finally:
+            for task in tasks:
+                task.wait()
+
+    interrupted = 0
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        for _ in range(1500):
+            crew = Crew()
+            try:
+                signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, 4e-4))
+                try:
+                    for _ in range(4):
+                        one(crew)
+                finally:
+                    crew.dismiss()
+            except KeyboardInterrupt:
+                interrupted += 1
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert interrupted > 500
+
+
+def test_those_who_would_wait_for_each_other_for_ever_are_told(crew: Crew) -> None:
+    with pytest.raises(RuntimeError, match="wait for each other"):
+        crew.until(lambda: False, float("inf"))
 
 
 def test_descriptors_are_not_used_up(crew: Crew) -> None:

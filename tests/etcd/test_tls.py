@@ -8,6 +8,7 @@ import ssl
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 from corelib.errors import BadInput
 from corelib.etcd import answers, tls
 from corelib.etcd.client import Connection
+from corelib.etcd.crew import Crew
 from corelib.etcd.identity import identities
 from corelib.etcd.judge import Verdict
 from corelib.etcd.samples import Reply
@@ -335,6 +337,34 @@ def test_a_key_with_a_passphrase_asks_nobody() -> None:
 def test_a_reply_without_tls_has_no_certificate() -> None:
     with fakes.listener(ADDRESS, 2379, fakes.page("200 OK", "application/json", b'{"etcdserver":"3.5.1"}')):
         assert ask(None)._replace(seconds=0, ahead=None) == Reply("answered", "3.5.1")
+
+
+def test_one_that_talks_without_end_keeps_nobody_from_his_turn(tmp_path: Path) -> None:
+    """A record of a few bytes after the other: there is always something to be read, and never an end of it."""
+
+    def talk(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+        while True:
+            connection.sendall(b"a" * 16)
+
+    def well(connection: socket.socket) -> None:
+        time.sleep(0.1)
+        fakes.page("200 OK", "application/json", b'{"etcdserver":"3.5.1"}')(connection)
+
+    others = "127.0.34.53"
+    (tmp_path / "well").mkdir()
+    with (
+        fakes.listener(ADDRESS, 2379, secured(talk, tmp_path)),
+        fakes.listener(others, 2379, secured(well, tmp_path / "well", OURS.pair(others))),
+    ):
+        crew, until = Crew(), time.monotonic() + 1.5
+        lines = [Secured(address, 2379, TRUST, turns=crew) for address in (ADDRESS, others)]
+        loud, quiet = (crew.start(partial(line.version, until)) for line in lines)
+        assert (quiet.result().outcome, loud.result().outcome) == ("answered", "not etcd")
+        assert quiet.result().seconds < 1
+        for line in lines:
+            line.close()
 
 
 def test_tls_goes_through_any_way(tmp_path: Path) -> None:

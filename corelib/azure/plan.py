@@ -37,7 +37,13 @@ def plan(  # noqa: PLR0913 - what is wanted, what is there, and for what it is; 
     observed = replace(observed, strays=others)
     each = Steps(fleet, observed, deployed, moves, elsewhere)
     steps = (*(step for one in desired for step in each.of(one)), *moves.steps, *strays(fleet, observed, moves))
-    return Plan("deploy-azure", fleet.environment, where(fleet, endpoint), code, refused or ordered(steps))
+    warnings = tuple(
+        f"SSH to the hosts of {cluster.name} is open to {wide}: {wide.num_addresses:,} addresses (ssh_from)"
+        for cluster in fleet.clusters
+        for wide in cluster.open_to
+    )
+    at = where(fleet, endpoint)
+    return Plan("deploy-azure", fleet.environment, at, code, refused or ordered(steps), warnings=warnings)
 
 
 def where(fleet: Fleet, endpoint: str) -> dict[str, str]:

@@ -169,7 +169,7 @@ def _failure(plan: Plan, pending: Mapping[str, Step], failed: Mapping[str, str])
     return ApplyFailed(
         f"applying {plan.runbook} in {plan.environment}",
         "\n".join(lines),
-        f"remove the cause, then run again with approved_plan {plan.digest}: it goes on with what is left",
+        f"remove the cause, then run again under the same approval ({plan.digest}): it goes on with what is left",
     )
 
 

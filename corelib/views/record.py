@@ -85,7 +85,9 @@ def _asked(history: Entries) -> Mapping[str, Any]:
     """Of a step that has no end: what its provider has answered, and what it was sent last if that had no answer."""
     facts: list[Mapping[str, Any]] = [entry.get("facts") or {} for entry in history]
     requests = [one for fact in facts for one in fact.get("requests", ())]
-    last = next((fact for fact in reversed(facts) if "client_request" in fact or "requests" in fact), {})
+    last: Mapping[str, Any] = next(
+        (fact for fact in reversed(facts) if "client_request" in fact or "requests" in fact), {}
+    )
     return {"requests": requests, "unanswered": [last["client_request"]] if "client_request" in last else []}
 
 

@@ -64,7 +64,7 @@ def test_plan_approve_apply_verify_and_a_dead_member(root: Path) -> None:
     again = papermill.run(root, "deploy-azure", "-f", "../parameters/lab.yaml", cwd=root / "parameters")
     assert _digest(again.shown) == digest
     wrong = papermill.run(root, "deploy-azure", *LAB, "-p", "approved_plan", "plan-0123456789abcdef")
-    assert wrong.record.outcome == "failed"
+    assert wrong.record.outcome == "refused"
     assert "no plan plan-0123456789abcdef was ever shown here" in wrong.shown
     assert "Traceback" not in wrong.shown
     assert _hosts(root) == {}

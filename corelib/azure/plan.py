@@ -11,6 +11,7 @@ from ..plan import Plan, Step
 from .moves import Moves
 from .resource import Observed, Resource
 from .steps import Steps, destroyed
+from .words import MACHINE
 
 NONE = Moves()
 
@@ -64,7 +65,7 @@ def strays(fleet: Fleet, observed: Observed, moves: Moves) -> Iterator[Step]:
             yield Step(target, "keep", "no longer desired", _COSTS, told=True)
         elif kind == "machine":
             why, after = f"{host} is not in the parameters any more", (leaves.get(host, ""),)
-            yield destroyed(target, body, "machine", why, host, f"destroy {host}", after)
+            yield destroyed(target, body, MACHINE, why, host, f"destroy {host}", after)
         elif machine not in observed.strays:
             yield destroyed(target, body, "network interface", "its machine is gone", "", "", ())
 

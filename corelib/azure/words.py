@@ -7,6 +7,7 @@ from typing import Any
 
 from .resource import USER_DATA, Resource
 
+MACHINE = "the machine, with its system disk and its network interface"  # what goes with one
 _RANGES = 6  # that a sentence names; all are in the exact content
 
 

@@ -229,7 +229,10 @@ class DeployAzure(Changing):
         return f"{hosts}: their user-data names addresses that this plan reserves; they follow in the next plan."
 
     def _by_hand(self, plan: Plan) -> str:
-        return by_hand.commands(plan) if plan.pending else ""
+        if not plan.pending:
+            return ""
+        snapshot = str(self._snapshots.file(self.given.restore)) if self.given.restore else ""
+        return by_hand.commands(plan, snapshot.removeprefix(f"{self.project.root}/"))
 
     def _results(self) -> View | None:
         hosts = self._inventory.read("azure").get("hosts", {})

@@ -242,6 +242,7 @@ def test_the_machine_of_a_host_that_left_the_parameters_goes_with_consent_before
     made = planning.plan(FLEET, DESIRED, Observed(bodies, strays=strays), "c1", "https://arm")
     destroyed, changed = made.pending
     assert (destroyed.target, destroyed.action) == ("azure-lab-a/machine/azure-lab-09", "destroy")
+    assert destroyed.what == "the machine, with its system disk and its network interface"
     assert made.consents == ("destroy azure-lab-09",)
     assert (changed.target, changed.action) == ("azure-lab-a/load-balancer/azure-lab-a-lb", "change")
     assert destroyed.target in changed.after, "a rule that an interface uses cannot be deleted"

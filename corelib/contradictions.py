@@ -274,6 +274,10 @@ def _networks(fleet: Fleet, where: Where) -> Iterator[Finding]:
         if not cluster.subnet.subnet_of(cluster.network):
             line = where(("fleet", "clusters", n, "subnet"))
             yield Finding("error", line, f"subnet {cluster.subnet} is not inside the network {cluster.network}")
+        for wide in cluster.open_to:
+            line = where(("fleet", "clusters", n, "ssh_from", cluster.ssh_from.index(wide)))
+            message = f"SSH is open to {wide}: {wide.num_addresses:,} addresses"
+            yield Finding("warning", line, message, "the ranges that you log in from")
 
 
 def _ranges(fleet: Fleet) -> Iterator[tuple[str, IPv4Network, Location]]:

@@ -30,6 +30,7 @@ def _host_name(text: str) -> str:
 
 
 _KIND = re.compile(r"(ssh|ecdsa|sk)-")
+_WIDEST = 8  # bits of the shortest prefix that anybody was ever given for themselves (RFC 1466)
 
 
 def _ssh_key(text: str) -> str:
@@ -317,6 +318,11 @@ class Cluster(Value):
     data_disk_gb: Annotated[int, Field(ge=4, le=32_767)]
     zones: tuple[Annotated[str, Field(pattern=r"^[123]$")], ...] = ()
     hosts: Annotated[tuple[Host, ...], Field(min_length=1)]
+
+    @property
+    def open_to(self) -> tuple[IPv4Network, ...]:
+        """Of `ssh_from` what is too wide to be anybody's own."""
+        return tuple(one for one in self.ssh_from if one.prefixlen < _WIDEST)
 
     @property
     def group(self) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -186,9 +187,15 @@ def permit(plan: Plan, approval: Approval, now: datetime, consent: tuple[str, ..
     for step in plan.pending:
         if step.digest not in approval.steps:
             raise Refused(doing, f"this step was not approved: {step.action} {step.target} ({step.why})", again)
-    for text in plan.consents:
-        if text not in consent:
-            raise Refused(doing, f"this destroys something and needs its own consent: {text!r}", f'consent: ["{text}"]')
+    if missing := [text for text in plan.consents if text not in consent]:
+        found = f"this destroys something and needs its own consent: {', '.join(map(repr, missing))}"
+        raise Refused(doing, found, _to_consent(plan.consents))
+
+
+def _to_consent(texts: tuple[str, ...]) -> str:
+    """How all of it is said, at each front end."""
+    options = " ".join(f"--consent {shlex.quote(text)}" for text in texts)
+    return f"add {options} (in a notebook: consent = {json.dumps(texts, ensure_ascii=False)})"
 
 
 def _sha256(content: object) -> str:

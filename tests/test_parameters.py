@@ -277,6 +277,13 @@ def test_reboots_that_take_the_quorum_down_or_never_come_are_told(updates: str, 
     assert any(message in one and f"p.yaml:{line}" in one for one in found), found
 
 
+def test_ssh_that_is_open_to_the_world_is_told_and_its_line() -> None:
+    text = LAB.replace("ssh_from: [127.0.0.0/8]", "ssh_from: [127.0.0.0/8, 0.0.0.0/0]", 1)
+    (found,) = [str(one) for one in parameters.load(text, "p.yaml").report if "SSH is open" in one.message]
+    assert f"p.yaml:{line_of(text, '0.0.0.0/0')}: warning: SSH is open to 0.0.0.0/0: 4,294,967,296 addresses" in found
+    assert not [one for one in parameters.load(LAB, "p.yaml").report if "SSH is open" in one.message]
+
+
 def test_what_is_used_twice_is_told_beside_what_is_wrong_by_itself() -> None:
     text = PRD.replace("heartbeat_ms: 500", "hartbeat_ms: 500").replace(
         "- {name: azure-prd-02, address: 10.1.0.2}", "- {name: azure-prd-01, address: 10.1.0.1}"

@@ -76,6 +76,14 @@ def test_what_destroys_needs_its_own_consent() -> None:
     permit(one, approve(one, NOW, "op@host"), NOW, ("replace a",))
 
 
+def test_all_missing_consents_are_named_for_both_front_ends() -> None:
+    one = plan(*(step(name, "replace", consent=f"replace {name}") for name in "abc"))
+    said = refusal(one, one, consent=("replace b",))
+    assert "its own consent: 'replace a', 'replace c'" in said
+    assert "--consent 'replace a' --consent 'replace b' --consent 'replace c'" in said, "a run needs all of them"
+    assert 'consent = ["replace a", "replace b", "replace c"]' in said
+
+
 @given(st.sets(st.integers(0, 9)), st.sets(st.integers(0, 9)))
 def test_permitted_is_exactly_what_was_approved(approved: set[int], left: set[int]) -> None:
     before, now = plan(*(step(str(n)) for n in approved)), plan(*(step(str(n)) for n in left))

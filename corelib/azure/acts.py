@@ -97,7 +97,8 @@ class _At:
             self.telling.seen(response)
             answers.append(response.http_response)
 
-        call(*self._place, *more, raw_response_hook=seen, on_wait=self.telling.waits, **options)
+        hooks = {"raw_response_hook": seen, "on_wait": self.telling.waits, "on_send": self.telling.sends}
+        call(*self._place, *more, **hooks, **options)
         headers: Headers = answers[-1].headers
         return headers
 

@@ -21,15 +21,22 @@ _GROUPS = "2025-04-01"
 Words = Sequence[str]
 
 
-def commands(plan: Plan) -> str:
-    """A shell script, step by step in the plan's order; what is no resource of Azure's is a comment."""
+def commands(plan: Plan, snapshot: str = "") -> str:
+    """A shell script, step by step in the plan's order; what is no resource of Azure's is a comment.
+
+    `snapshot` is the file that etcd is restored from, if it is.
+    """
     subscription = plan.target.get("subscription", "")
+    voters = _voters(plan)
     lines = [
         f"# {plan.runbook} in {plan.environment}, {plan.digest}, by hand; its user-data are kept already.",
         _typed(["az", "account", "set", "--subscription", subscription]),
+        *(["", "# the snapshot, opened with a key that it is encrypted to", _opened(snapshot)] if snapshot else []),
     ]
     for step in plan.pending:
         typed = [_typed(words) for words in _step(step, subscription, plan.environment)]
+        if step.desired.get("kind") == "ready":
+            typed = [*([] if step.desired["name"] in voters else [_promoted(step.desired)]), _HEALTHY]
         lines += ["", f"# {step.action} {step.target}", *(typed or [f"# az has nothing for this: {step.what}"])]
     return "\n".join(lines) + "\n"
 
@@ -38,7 +45,7 @@ def _step(step: Step, subscription: str, environment: str) -> Iterator[Words]:
     kind, body = step.desired.get("kind"), step.desired.get("body")
     if kind in _ETCD:
         yield from _ETCD[kind](step.desired)
-    yield from restored(step)
+    yield from _restored(step, environment)
     if kind != "group" and kind not in TYPES:
         return
     group, name = str(step.desired["group"]), str(step.desired["name"])
@@ -191,8 +198,33 @@ _ETCD: dict[Any, Callable[[Mapping[str, Any]], Iterator[Words]]] = {
     "join": lambda what: iter(
         [["etcdctl", "member", "add", what["name"], "--learner", f"--peer-urls={what['peer_url']}"]]
     ),
-    "ready": lambda _: iter([["etcdctl", "member", "list"], ["etcdctl", "member", "promote", "THE-ID-THAT-IT-LISTS"]]),
 }
+_HEALTHY = "etcdctl endpoint health --cluster"
+
+
+def _voters(plan: Plan) -> set[str]:
+    """The members whose machines are there and only rest: they vote already."""
+    changed = (step.desired for step in plan.pending if step.action == "change")
+    return {str(what["name"]) for what in changed if what.get("kind") == "machine"}
+
+
+def _promoted(what: Mapping[str, Any]) -> str:
+    """Of what is listed (ID, status, name, peer URLs, client URLs, is learner) the one that is meant, if it learns."""
+    learner = f'$4 == "{what["peer_url"]}" && $6 == "true" {{print $1}}'
+    return f"etcdctl member list | awk -F', ' {shlex.quote(learner)} | xargs -r etcdctl member promote"
+
+
+def _opened(snapshot: str) -> str:
+    return _typed(["age", "--decrypt", "--identity", "YOUR-PRIVATE-KEY", "--output", "etcd.db", snapshot])
+
+
+def _restored(step: Step, environment: str) -> Iterator[Words]:
+    """A restore's step on its host, over SSH at the pinned host key."""
+    kind, known = step.desired.get("kind"), ["-F", f"state/{environment}/ssh_config"]
+    if kind == "restore":
+        yield ["scp", *known, "etcd.db", f"{step.desired['name']}:"]
+    for words in restored(step):
+        yield words if kind == "whole" else ["ssh", *known, str(step.desired["name"]), shlex.join(words)]
 
 
 def _change(step: Step, kind: Kind, resource: str) -> Iterator[Words]:

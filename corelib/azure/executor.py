@@ -19,7 +19,7 @@ from typing import Any
 
 from ..errors import RunbookError
 from ..plan import Plan, Progress, Step, Watch
-from .pace import Clock
+from .pace import CLIENT_REQUEST, REQUEST, Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +29,35 @@ class Telling:
     target: str
     watch: Watch
     facts: dict[str, Any] = field(default_factory=dict)
+    sent: dict[str, bool] = field(default_factory=dict)  # what was asked for, by our own id: whether it had an answer
 
     def waits(self, detail: str) -> None:
         """Say what is waited for."""
         self.watch(Progress(self.target, "wait", detail))
 
+    def sends(self, number: str) -> None:
+        """Keep the id under which Azure is asked for a change, before it is: without an answer there is no other."""
+        if number not in self.sent:
+            self.watch(Progress(self.target, "wait", "Azure is asked for it", {"client_request": number}))
+        self.sent[number] = False
+
     def accepted(self, operation: str) -> None:
-        """Keep the name of what Azure has begun, as soon as it has."""
-        self.watch(Progress(self.target, "wait", "Azure has accepted it", {"operation": operation}))
+        """Keep the name of what Azure has begun, and the id of the request, as soon as it has."""
+        facts = {"operation": operation, "requests": self.facts.get("requests", [])[-1:]}
+        self.watch(Progress(self.target, "wait", "Azure has accepted it", facts))
 
     def seen(self, response: Any) -> None:
         """The SDK's hook: remember the id that Azure has given a request."""
-        number = str(response.http_response.headers.get("x-ms-request-id", ""))
-        self.facts.setdefault("requests", []).append(number)
+        if (own := response.http_request.headers.get(CLIENT_REQUEST)) in self.sent:
+            self.sent[own] = True
+        if number := response.http_response.headers.get(REQUEST):
+            self.facts.setdefault("requests", []).append(str(number))
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """The facts at the end of the step, and what of all that was sent had no answer."""
+        unanswered = [number for number, answered in self.sent.items() if not answered]
+        return {**self.facts, "unanswered": unanswered} if unanswered else self.facts
 
 
 Pauses = Generator[float, None, None]
@@ -75,9 +91,9 @@ def _one(step: Step, act: Act, watch: Watch) -> Pauses:
     try:
         yield from act(step, telling) or ()
     except RunbookError as problem:
-        watch(Progress(step.target, "failed", problem.found, telling.facts))
+        watch(Progress(step.target, "failed", problem.found, telling.kept))
         raise
-    watch(Progress(step.target, "done", "", telling.facts))
+    watch(Progress(step.target, "done", "", telling.kept))
 
 
 class _Walk:
@@ -153,7 +169,7 @@ def _failure(plan: Plan, pending: Mapping[str, Step], failed: Mapping[str, str])
     return ApplyFailed(
         f"applying {plan.runbook} in {plan.environment}",
         "\n".join(lines),
-        f"remove the cause, then run again with approved_plan {plan.digest}: it goes on with what is left",
+        f"remove the cause, then run again under the same approval ({plan.digest}): it goes on with what is left",
     )
 
 

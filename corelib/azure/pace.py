@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -20,6 +21,9 @@ from azure.core.pipeline import PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import HTTPPolicy
 
 Say = Callable[[str], None]
+
+REQUEST = "x-ms-request-id"  # Azure's own id of a request, in its answer
+CLIENT_REQUEST = "x-ms-client-request-id"  # ours, which the SDK's RequestIdPolicy makes; Azure's logs have both
 
 UNSURE = frozenset({408, 500, 502, 503, 504})  # the server may have acted, or may act yet
 PATIENCE = 900.0  # seconds that one request waits because Azure asks to
@@ -114,10 +118,30 @@ class Pace:
         self.clock = clock
         self.reads = limits["reads"][1]  # a second
         self.buckets = {kind: Bucket(kind, size, rate, clock) for kind, (size, rate) in limits.items()}
+        self._looks: list[list[str]] = []  # of each look under way, the ids that were heard so far
 
     def policy(self) -> HTTPPolicy[Any, Any]:
-        """A policy for one client. The option `on_wait` of a call is told of its waits."""
+        """A policy for one client.
+
+        The option `on_wait` of a call is told of its waits, `on_send` of its client request id before it is sent.
+        """
         return _Policy(self)
+
+    @contextmanager
+    def heard(self) -> Iterator[list[str]]:
+        """The ids that Azure gives meanwhile to what is asked without `on_wait`: by looks, that is, not by steps."""
+        heard: list[str] = []
+        self._looks = [*self._looks, heard]
+        try:
+            yield heard
+        finally:
+            self._looks = [one for one in self._looks if one is not heard]
+
+    def hear(self, answer: PipelineResponse[Any, Any]) -> None:
+        """Take the id of an answer to a look."""
+        if number := answer.http_response.headers.get(REQUEST):
+            for heard in self._looks:
+                heard.append(str(number))
 
 
 class _Policy(HTTPPolicy[Any, Any]):
@@ -127,13 +151,18 @@ class _Policy(HTTPPolicy[Any, Any]):
 
     def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
         """Send a request in its turn, and again for as long as that can do no harm and may help."""
-        say: Say = request.context.options.pop("on_wait", lambda _: None)
+        told: Say | None = request.context.options.pop("on_wait", None)
+        sends: Say = request.context.options.pop("on_send", _nobody)
+        say, number = told or _nobody, request.http_request.headers.get(CLIENT_REQUEST, "")
         method, clock = request.http_request.method, self._pace.clock
         bucket = self._pace.buckets[_KINDS.get(method, "writes")]
         end, pauses = clock.now() + PATIENCE, iter(_PAUSES)
         while True:
             bucket.wait(say)
+            sends(number)
             response, problem = self._once(request)
+            if response and told is None:
+                self._pace.hear(response)
             asked = retry_after(response.http_response.headers, clock) if response else None
             if response and response.http_response.status_code == 429 and clock.now() + (asked or 0) < end:
                 bucket.hold(asked or _PAUSES[0])
@@ -152,6 +181,10 @@ class _Policy(HTTPPolicy[Any, Any]):
             return self.next.send(request), None
         except (ServiceRequestError, ServiceResponseError) as problem:
             return None, problem
+
+
+def _nobody(_words: str) -> None:
+    """Who is told, where nobody wants to hear it."""
 
 
 def retry_after(headers: Mapping[str, str], clock: Clock) -> float | None:

@@ -11,6 +11,7 @@ from ..plan import Plan, Step
 from .moves import Moves
 from .resource import Observed, Resource
 from .steps import Steps, destroyed
+from .words import MACHINE
 
 NONE = Moves()
 
@@ -37,7 +38,13 @@ def plan(  # noqa: PLR0913 - what is wanted, what is there, and for what it is; 
     observed = replace(observed, strays=others)
     each = Steps(fleet, observed, deployed, moves, elsewhere)
     steps = (*(step for one in desired for step in each.of(one)), *moves.steps, *strays(fleet, observed, moves))
-    return Plan("deploy-azure", fleet.environment, where(fleet, endpoint), code, refused or ordered(steps))
+    warnings = tuple(
+        f"SSH to the hosts of {cluster.name} is open to {wide}: {wide.num_addresses:,} addresses (ssh_from)"
+        for cluster in fleet.clusters
+        for wide in cluster.open_to
+    )
+    at = where(fleet, endpoint)
+    return Plan("deploy-azure", fleet.environment, at, code, refused or ordered(steps), warnings=warnings)
 
 
 def where(fleet: Fleet, endpoint: str) -> dict[str, str]:
@@ -58,7 +65,7 @@ def strays(fleet: Fleet, observed: Observed, moves: Moves) -> Iterator[Step]:
             yield Step(target, "keep", "no longer desired", _COSTS, told=True)
         elif kind == "machine":
             why, after = f"{host} is not in the parameters any more", (leaves.get(host, ""),)
-            yield destroyed(target, body, "machine", why, host, f"destroy {host}", after)
+            yield destroyed(target, body, MACHINE, why, host, f"destroy {host}", after)
         elif machine not in observed.strays:
             yield destroyed(target, body, "network interface", "its machine is gone", "", "", ())
 

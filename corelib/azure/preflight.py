@@ -34,7 +34,7 @@ class Preflight:
         """The plan with its blocked steps first, and what there is to be said of it."""
         blocked = tuple(_blocked(one) for one in self.findings if one.severity == "error")
         told = tuple(f"{one.message}: {one.remedy}" for one in self.findings if one.severity == "warning")
-        return replace(plan, steps=(*blocked, *plan.steps), checked=self._said(), warnings=told)
+        return replace(plan, steps=(*blocked, *plan.steps), checked=self._said(), warnings=(*plan.warnings, *told))
 
     def _said(self) -> str:
         number, names = len(self.passed), ", ".join(self.passed)

@@ -18,6 +18,7 @@ from .moves import leaving
 from .plan import ordered, where
 from .resource import DEPLOYMENT, ENVIRONMENT, Observed, group_of
 from .steps import destroyed
+from .words import MACHINE
 
 _STAYS = ("address", "disk", "group")  # unless it is named itself; a group, unless it is empty then
 # What has to go before a kind can (Resource Manager refuses to delete what is in use).
@@ -32,7 +33,7 @@ _AFTER: Mapping[str, tuple[str, ...]] = {
     "security-group": ("network", "interface"),
 }
 _WORDS = {
-    "machine": "the machine, with its system disk and its network interface",
+    "machine": MACHINE,
     "disk": "the data disk, with what is on it",
     "address": "the reserved address: nobody gets it back",
     "group": "the resource group, which is empty then",

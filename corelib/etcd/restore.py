@@ -275,14 +275,13 @@ def _targets(steps: list[Step]) -> tuple[str, ...]:
 
 
 def by_hand(step: Step) -> Iterator[Sequence[str]]:
-    """What a person types for one step, on the member's host; etcd.db is the snapshot: age -d -i KEY FILE > etcd.db."""
+    """What a person types for one step, on the member's host, where etcd.db is the snapshot, decrypted."""
     wanted = step.desired
     if wanted.get("kind") == "aside":
         yield ["sudo", "systemctl", "mask", wanted["unit"]]
         yield ["sudo", "systemctl", "stop", wanted["unit"]]
         yield ["sudo", "mv", "-T", f"{wanted['data_dir']}/member", f"{wanted['data_dir']}/before-by-hand"]
     elif wanted.get("kind") == "restore":
-        yield ["scp", "etcd.db", f"core@{wanted['name']}:"]
         yield ["sudo", "mv", "etcd.db", f"{wanted['data_dir']}/etcd.db"]
         yield ["sudo", *tool_words(step, f"{wanted['data_dir']}/etcd.db", f"{wanted['data_dir']}/restored")]
         yield ["sudo", "chown", "-R", f"--reference={wanted['data_dir']}", f"{wanted['data_dir']}/restored"]

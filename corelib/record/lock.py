@@ -81,10 +81,11 @@ def _replace(file: Path, words: str) -> int:
 
 
 def _locked(environment: str, other: str, overrule: str) -> Refused:
-    run = other.rpartition(" run ")[2]
-    remedy = f"wait until it has ended; if its process is known to hang: force_unlock = {run!r}"
+    _, named, run = other.rpartition(", run ")
+    overruling = f"--force-unlock {run} (in a notebook: force_unlock = {run!r})"
+    remedy = f"wait until it has ended{f'; if its process is known to hang: {overruling}' if named else ''}"
     if overrule:
-        remedy = f"force_unlock names {overrule!r}, which does not hold it; {remedy}"
+        remedy = f"{overrule!r} was given to be overruled, and does not hold it; {remedy}"
     return Refused(f"changing the environment {environment}", f"it is locked by {other}", remedy)
 
 

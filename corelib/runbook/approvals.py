@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import BadInput, Refused
+from ..errors import Refused
 from ..fleet import Approvers
 from ..plan import APPROVAL_LIFETIME, Approval, Plan, approve
 from ..project import Project
 
 if TYPE_CHECKING:
     from ..record.signing import Key
+
+Asked = Mapping[str, Sequence[str]]
+"""What a plan was made for beside the parameters (replace, destroy, restore): texts by name."""
 
 _SKEW = timedelta(minutes=5)  # how far two people's clocks may differ
 
@@ -54,19 +57,23 @@ class Approvals:
 
     folder: Path
 
-    def remember(self, plan: Plan, now: datetime | None = None) -> None:
-        """Keep a plan that is about to be shown; an approval that it already has stays.
+    def remember(self, plan: Plan, now: datetime | None = None, asked: Asked | None = None) -> None:
+        """Keep a plan that is about to be shown, and what it was `asked` for; an approval that it already has stays.
 
         With `now`, to somebody who has not approved it (yet): an approval that has expired is forgotten, so that the
         same plan can be approved anew.
         """
-        if not self._path(plan.digest).exists() or (now is not None and self._expired(plan.digest, now)):
-            self._write(f"{plan.digest}.json", json.dumps(_as_dict(plan), indent=1, sort_keys=True))
+        known = self.shown(plan.digest) if self._path(plan.digest).exists() else {}
+        kept = _as_dict(plan) if not known or (now is not None and _expired(known, now)) else known
+        if asked is not None:
+            kept = {**kept, "asked": {name: list(texts) for name, texts in asked.items()}}
+        if kept != known:
+            self._write(f"{plan.digest}.json", json.dumps(kept, indent=1, sort_keys=True))
 
     def approval(self, digest: str, plan: Plan, by: str, now: datetime) -> Approval:
         """The approval named by `digest`: the one on file, else a new one of the plan that was shown under it.
 
-        Its age counts from its first use. Raises BadInput if no plan of that digest was ever shown here.
+        Its age counts from its first use. Raises Refused if no plan of that digest was ever shown here.
         """
         if digest == plan.digest:
             self.remember(plan)
@@ -74,7 +81,7 @@ class Approvals:
             stored = self.shown(digest)
         except FileNotFoundError:
             remedy = f"look at the plan, and approve {plan.digest} if it is what you want"
-            raise BadInput(f"applying {plan.runbook}", f"no plan {digest} was ever shown here", remedy) from None
+            raise Refused(f"applying {plan.runbook}", f"no plan {digest} was ever shown here", remedy) from None
         if "at" not in stored:
             stored |= {"at": now.isoformat(), "by": by}
             self._write(f"{digest}.json", json.dumps(stored, indent=1, sort_keys=True))
@@ -85,6 +92,14 @@ class Approvals:
         """A plan as it was shown. Raises FileNotFoundError."""
         content: dict[str, Any] = json.loads(self._path(digest).read_text())
         return content
+
+    def asked(self, digest: str) -> tuple[Asked, tuple[str, ...]] | None:
+        """What the plan of this digest was asked for, and the consents that it needs; None where that is not known."""
+        try:
+            shown = self.shown(digest)
+        except FileNotFoundError:
+            return None
+        return (shown["asked"], tuple(shown["consents"])) if {"asked", "consents"} <= set(shown) else None
 
     def targets(self, digest: str) -> tuple[str, ...]:
         """What the plan of this digest does something to, as far as it was shown here."""
@@ -117,10 +132,6 @@ class Approvals:
             except Refused as problem:
                 passed_over.append(str(problem))
         return Given(tuple(found.values()), tuple(passed_over))
-
-    def _expired(self, digest: str, now: datetime) -> bool:
-        at = self.shown(digest).get("at")
-        return at is not None and now - datetime.fromisoformat(at) > APPROVAL_LIFETIME
 
     def _path(self, digest: str) -> Path:
         return self.folder / f"{digest}.json"
@@ -171,6 +182,11 @@ def _count(one: Others, file: Path, operator: str, own_key: str, now: datetime) 
         raise Refused(doing, f"{one.name} approved at {one.at:%F %R} UTC, and that is valid for 24 h", "ask again")
 
 
+def _expired(shown: Mapping[str, Any], now: datetime) -> bool:
+    at = shown.get("at")
+    return at is not None and now - datetime.fromisoformat(at) > APPROVAL_LIFETIME
+
+
 def _as_dict(plan: Plan) -> dict[str, Any]:
     covered = approve(plan, datetime.now(UTC), "")
     return {
@@ -179,6 +195,7 @@ def _as_dict(plan: Plan) -> dict[str, Any]:
         "target": dict(plan.target),
         "code": plan.code,
         "steps": sorted(covered.steps),
+        "consents": list(plan.consents),
         "targets": [step.target for step in plan.pending],
         "shown": [f"{step.action} {step.target}: {step.what}" for step in plan.pending],
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,8 +20,9 @@ from ..views import Note, Page, View
 from ..views.plan import count, count_done
 from ..views.plan import plan as show_plan
 from ..views.timeline import timeline
-from .approvals import Approvals
+from .approvals import Approvals, Asked
 from .brake import Brake
+from .invocation import ASKED, Invocation, options, same, words
 from .looking import CANNOT, Look, content
 from .pulse import Pulse
 from .session import Session
@@ -63,7 +63,7 @@ class Changing(Session):
         with self._stage("plan") as stage:
             self.loaded  # noqa: B018 - a clear error before anything is asked
             self._shown = plan = self._make_plan()
-            self._approvals.remember(plan, None if self.given.approved_plan else datetime.now(UTC))
+            self._approvals.remember(plan, None if self.given.approved_plan else datetime.now(UTC), self._asked())
             stage.facts = {"plan": plan.digest, "summary": count(plan), "consents": list(plan.consents)}
             self._keep("plan.json", content(plan, self._remark(), self._by_hand(plan)))
         remark = Note(self._remark(), "warn") if self._remark() else None
@@ -79,9 +79,8 @@ class Changing(Session):
         run = cls(at, FrontEnd("runbooks", file), recorded=False)
         run.take(file, settings)
         plan = run._make_plan()
-        run._approvals.remember(plan, datetime.now(UTC))
-        asked = [word for name, what in run._asked().items() for one in what for word in (f"--{name}", one)]
-        return Look(plan, run._remark(), run._by_hand(plan), tuple(asked))
+        run._approvals.remember(plan, datetime.now(UTC), run._asked())
+        return Look(plan, run._remark(), run._by_hand(plan), tuple(options(run._asked())))
 
     def apply(self) -> View:
         """Carry out the plan, if exactly it was approved: observes and plans again first, and refuses what differs."""
@@ -94,6 +93,7 @@ class Changing(Session):
                 if hold.overruled:
                     self._journal.write("force-unlock", overruled=hold.overruled)
                 plan = self._make_plan()
+                self._refuse_other_wishes(plan, digest)
                 if plan.empty:
                     stage.result, stage.facts = "no change", self._remember()
                     return Page.of(
@@ -142,6 +142,16 @@ class Changing(Session):
     @property
     def _me(self) -> tuple[str, str]:
         return operator(), self._journal.folder.name
+
+    def _refuse_other_wishes(self, plan: Plan, digest: str) -> None:
+        """Refuse an approval of what this run was not asked for: none of it would be in this plan, and so missed."""
+        known, asked = self._approvals.asked(digest) if digest else None, self._asked()
+        if known is None or digest == plan.digest or same(known[0], asked):
+            return
+        found = f"that plan was made for other wishes: {words(known[0])}; this run is asked for {words(asked)}"
+        again = self._invocation(*known, digest)
+        remedy = f"to apply what was approved: {again.command}\nBy papermill, beside -f: {again.papermill}"
+        raise Refused(f"applying {digest} in {plan.environment}", found, remedy)
 
     def _permit(self, plan: Plan, digest: str) -> None:
         now, consent = datetime.now(UTC), (*self.given.consent, *self._consent_here)
@@ -209,16 +219,19 @@ class Changing(Session):
             return CANNOT
         if not plan.pending:
             return ""
-        lists = {**self._asked(), **({"consent": plan.consents} if plan.consents else {})}
-        more = "".join(f" -y '{name}: {json.dumps(list(texts))}'" for name, texts in lists.items())
+        again = self._invocation(self._asked(), plan.consents, plan.digest)
         return (
-            f"To approve exactly this, run again with: -p approved_plan {plan.digest}{more}\n"
+            f"To approve exactly this: {again.command}\nBy papermill, beside -f: {again.papermill}\n"
             f"In JupyterLab: approved_plan = {plan.digest!r} in the parameters cell, or the form."
         )
 
+    def _invocation(self, asked: Asked, consents: tuple[str, ...], digest: str) -> Invocation:
+        """This run once more, with all that it needs to do what was approved."""
+        return Invocation(self.name, self.loaded.source, asked, digest, consents)
+
     def _asked(self) -> dict[str, tuple[str, ...]]:
         """What this run was asked for beside the parameters."""
-        found = {name: getattr(self.given, name) for name in ("replace", "destroy", "restore")}
+        found = {name: getattr(self.given, name) for name in ASKED}
         return {name: texts for name, texts in found.items() if texts}
 
     def _next(self, result: str) -> str:

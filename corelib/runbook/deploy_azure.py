@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -83,7 +84,10 @@ class DeployAzure(Changing):
     def _facts(self, observed: Observed, anew: Mapping[str, str], refused: tuple[Step, ...]) -> tuple[Needs, Facts]:
         """What is to be made would use, and what there is of it; of what is refused already, nothing is asked."""
         needed = needs.needs(() if refused else self._every(anew) if anew else self._all, observed)
-        return needed, surroundings.ask(self._cloud, self._account.subscription, needed) if needed else Facts()
+        if not needed:
+            return needed, Facts()
+        with self._look("what it allows"):
+            return needed, surroundings.ask(self._cloud, self._account.subscription, needed)
 
     def _removal(self, observed: Observed, endpoint: str) -> Plan:
         """The plan to destroy what is named, and nothing else."""
@@ -93,7 +97,8 @@ class DeployAzure(Changing):
         self._etcd = present = self._ask_etcd(observed, ()) if going else None
         there = removal.ours(fleet, observed)
         groups = {target.split("/")[0] for target in there if "/group/" in target}.intersection(named)
-        others = observe.others(self._cloud, groups, there)
+        with self._look("what else is there"):
+            others = observe.others(self._cloud, groups, there)
         return removal.Removal.of(fleet, named, observed, others, present).plan(code_version(), endpoint)
 
     def _restoration(self, observed: Observed, endpoint: str, refused: tuple[Step, ...]) -> Plan:
@@ -109,7 +114,18 @@ class DeployAzure(Changing):
 
     def _observe(self) -> Observed:
         """What is there of all that shall be."""
-        return observe.observe(self._cloud, self._all, self.loaded.fleet.environment)
+        with self._look("what is there"):
+            return observe.observe(self._cloud, self._all, self.loaded.fleet.environment)
+
+    @contextmanager
+    def _look(self, at: str) -> Iterator[None]:
+        """Journal the ids of all requests of a look, in one entry, however it ends."""
+        with self._cloud.pace.heard() as requests:
+            try:
+                yield
+            finally:
+                if requests:
+                    self._journal.note("look", provider="azure", at=at, requests=requests)
 
     def _every(self, anew: Mapping[str, str]) -> tuple[Resource, ...]:
         """All that shall be; for that, nothing has to be known of any user-data."""
@@ -213,7 +229,10 @@ class DeployAzure(Changing):
         return f"{hosts}: their user-data names addresses that this plan reserves; they follow in the next plan."
 
     def _by_hand(self, plan: Plan) -> str:
-        return by_hand.commands(plan) if plan.pending else ""
+        if not plan.pending:
+            return ""
+        snapshot = str(self._snapshots.file(self.given.restore)) if self.given.restore else ""
+        return by_hand.commands(plan, snapshot.removeprefix(f"{self.project.root}/"))
 
     def _results(self) -> View | None:
         hosts = self._inventory.read("azure").get("hosts", {})

@@ -1,7 +1,9 @@
 """Production's parameters, mapped onto a lab: addresses, endpoints, example values and credentials. Pure.
 
-Nothing else is changed: names, sizes, counts, regions, zones, networks, etcd's timing and ports, the release. What
-was changed is found by comparing both fleets, so that it is all said; what a lab cannot prove is said as well.
+What a lab has none of is taken out or put in its own form besides: certificates and users of etcd, approvals by others,
+given resource groups, an address for each host, all dedicated machines but one. The rest stays: names, sizes, counts,
+regions, zones, networks, the overlay and with it the two stages of a deployment, etcd's timing and ports, the release.
+What was changed is found by comparing both fleets, so that it is all said; what a lab cannot prove is said as well.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ ROOM = 99  # hosts: a lab's addresses from .100 on are its public ones, its dedi
 _ACCOUNT = "00000000-0000-0000-0000-0000000001ab"  # tenant and subscription of every lab
 # The lab's operator: its private half is public knowledge (parameters/lab.yaml), and made by the lab itself.
 _OPERATOR = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIN6WSvWgS9Imn34sSUs4ERvLfKV4cVHT+aHYyGYuO1JX lab-operator"
+_NUMBERED = IPv4Network("127.0.0.0/17")  # as many addresses as there are /24s in half of loopback
 _LONGEST = 31  # characters of an environment's name
 
 
@@ -78,7 +81,6 @@ def _mapped(
         *(key for n, key in enumerate(before["ssh_keys"]) if f"fleet.ssh_keys[{n}]" not in marked),
         _OPERATOR,
     ]
-    after["overlay"] = _overlay(before["overlay"], network)
     after["etcd"] = _etcd(before["etcd"], places, alone=len(places) == 1)
     after["clusters"] = [_cluster(one, n, places, marked) for n, one in enumerate(before["clusters"])]
     if "azure" in before:
@@ -88,13 +90,24 @@ def _mapped(
         login = {"user": f"file:{folder}/robot-user", "password": f"file:{folder}/robot-password"}
         after["hetzner"] = login | {"login_key": key, "installer": f"{folder}/flatcar-install"}
     after["dedicated"] = [_dedicated(one, places, network) for one in before["dedicated"][:1]]
+    left = {one["name"] for one in before["dedicated"][1:]}
+    after["overlay"] = _overlay(before["overlay"], network, left)
     return after
 
 
-def _overlay(before: Mapping[str, Any], network: IPv4Network) -> dict[str, Any]:
-    """The addresses are there already: loopback has them all."""
-    kept = {name: before[name] for name in ("services",) if name in before}
-    return {"kind": "none", "network": str(network), **kept}
+def _overlay(before: Mapping[str, Any], network: IPv4Network, left: set[str]) -> dict[str, Any]:
+    """The same units with the lab's addresses in them. Its hosts start none of them: loopback has all addresses.
+
+    `left` are the hosts that are not rehearsed. Where docker takes its addresses from the overlay, hosts are numbered
+    within all of loopback, whose upper half has a /24 for each of its first addresses.
+    """
+    keys = {name: key for name, key in before.get("keys", {}).items() if name not in left}
+    after = {**before, "network": str(network), "keys": keys}
+    if "containers" not in before:
+        return after
+    if network.subnet_of(_NUMBERED):
+        return {**after, "network": "127.0.0.0/8", "containers": "127.128.0.0/9"}
+    return {name: value for name, value in after.items() if name != "containers"}
 
 
 def _etcd(before: Mapping[str, Any], places: Mapping[str, str], *, alone: bool) -> dict[str, Any]:
@@ -137,7 +150,7 @@ def _unproven(fleet: Fleet) -> Iterator[str]:
     """What no lab shows, in the words of who has to rely on it."""
     kind, count = fleet.overlay.kind, len(fleet.dedicated)
     if kind != "none":
-        yield f"the overlay: {kind} is not in the rehearsed user-data; etcd's members meet on loopback, without latency"
+        yield f"the overlay: a lab's hosts run no {kind}; etcd's members meet on loopback, without latency"
     if fleet.clusters:
         yield "Azure: its stand-in has quotas, sizes, zones and images of its own, and no limits of your subscription"
         yield "a first boot: the lab's own reader takes the user-data, and disks are as fast as this machine's"

@@ -36,7 +36,7 @@ class Restoration:
 
     def plan(self, asked: Sequence[str]) -> Restore:
         """What is to be restored, of the snapshot and of what every host says now. Changes nothing."""
-        kept = self._kept(self._file(asked))
+        kept = self._kept(self.file(asked))
         with self._reached() as reached:
             hosts = self.subject.hosts
             stands = {
@@ -49,7 +49,7 @@ class Restoration:
 
     def carry_out(self, asked: Sequence[str], plan: Plan, watch: Watch) -> None:
         """Do what the plan says. Raises RunbookError."""
-        file = self._file(asked)
+        file = self.file(asked)
         kept, key = self._kept(file), self._key
 
         def act(step: Step, telling: Telling) -> None:
@@ -99,7 +99,7 @@ class Restoration:
         age = _words(datetime.now(UTC) - taken)
         return Kept(file.name, f"{taken:%Y-%m-%d %H:%M:%S} UTC", found.size, found.sha256, age)
 
-    def _file(self, asked: Sequence[str]) -> Path:
+    def file(self, asked: Sequence[str]) -> Path:
         """The snapshot that is named: one of the environment's, or any file."""
         folder = self.at.state(self.subject.environment) / "snapshots"
         if len(asked) != 1:

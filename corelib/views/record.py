@@ -42,6 +42,8 @@ def _facts(record: Mapping[str, Any], entries: Entries) -> Iterable[tuple[str, s
     for entry in entries:
         if entry["kind"] == "identity":
             yield f"acted at {entry['provider']} as", ", ".join(f"{k} {v}" for k, v in entry["identity"].items())
+    if looked := sum(len(entry["requests"]) for entry in entries if entry["kind"] == "look"):
+        yield "looked at azure", f"{looked} requests; the journal has their ids"
     yield "approved", "\n".join(approvals) or "nothing"
     yield "code", f"{start.get('code', '')}, commit {start.get('commit', '')}, tree {tree}"
     yield "signed by", str(start.get("signer") or "nobody: unsigned")
@@ -61,7 +63,8 @@ def _steps(entries: Entries) -> View | None:
     done = [e for e in entries if e["kind"] == "step" and e["phase"] in ("done", "failed")]
     ended = {e["target"] for e in done}
     begun = [e for e in entries if e["kind"] == "step" and e["phase"] == "begin" and e["target"] not in ended]
-    rows = [_step(entry) for entry in (*done, *begun)]
+    rows = [_step(entry, _asked([e for e in entries if e.get("target") == entry["target"]])) for entry in begun]
+    rows = [*(_step(entry, entry.get("facts") or {}) for entry in done), *rows]
     tones: list[Tone] = ["good" if entry["phase"] == "done" else "bad" for entry in done]
     tones += ["warn"] * len(begun)
     return Table(("UTC", "step", "", "s", "detail", "requests"), rows, "Steps", tones) if rows else None
@@ -70,14 +73,30 @@ def _steps(entries: Entries) -> View | None:
 _KEPT = ("file", "from", "member")  # of a step's facts: what an auditor looks for later
 
 
-def _step(entry: Mapping[str, Any]) -> tuple[str, ...]:
+def _step(entry: Mapping[str, Any], asked: Mapping[str, Any]) -> tuple[str, ...]:
     facts = entry.get("facts") or {}
     phase = "begun, its end unknown" if entry["phase"] == "begin" else str(entry["phase"])
-    requests = list(dict.fromkeys(facts.get("requests", ())))
-    more = f" and {len(requests) - 1} more" if len(requests) > 1 else ""
-    first = f"{requests[0]}{more}" if requests else ""
     kept = ", ".join(f"{name} {facts[name]}" for name in _KEPT if name in facts)
-    return entry["time"][11:19], entry["target"], phase, str(facts.get("seconds", "")), entry["detail"] or kept, first
+    seconds, detail = str(facts.get("seconds", "")), entry["detail"] or kept
+    return entry["time"][11:19], entry["target"], phase, seconds, detail, _requests(asked)
+
+
+def _asked(history: Entries) -> Mapping[str, Any]:
+    """Of a step that has no end: what its provider has answered, and what it was sent last if that had no answer."""
+    facts: list[Mapping[str, Any]] = [entry.get("facts") or {} for entry in history]
+    requests = [one for fact in facts for one in fact.get("requests", ())]
+    last: Mapping[str, Any] = next(
+        (fact for fact in reversed(facts) if "client_request" in fact or "requests" in fact), {}
+    )
+    return {"requests": requests, "unanswered": [last["client_request"]] if "client_request" in last else []}
+
+
+def _requests(asked: Mapping[str, Any]) -> str:
+    """The first request by its provider's id, and by our own id what had no answer."""
+    requests = list(dict.fromkeys(asked.get("requests", ())))
+    more = f" and {len(requests) - 1} more" if len(requests) > 1 else ""
+    words = [f"{requests[0]}{more}"] if requests else []
+    return "; ".join((*words, *(f"no answer to {one} (our own id)" for one in asked.get("unanswered", ()))))
 
 
 def _time(text: str) -> str:

@@ -1,7 +1,7 @@
 """What an apply's time was spent on: its steps in time, what each one waited for, the critical path. Pure.
 
-All of it comes from the journal's steps: `begin` (which names what the step comes after), `done` or `failed`, on the
-clock that nobody sets back (`up`).
+All of it comes from the journal's steps: `begin` (which names what the step comes after, and its action), `done` or
+`failed`, on the clock that nobody sets back (`up`).
 """
 
 from __future__ import annotations
@@ -16,13 +16,17 @@ _SAME = 0.001  # seconds: an end and the begin that follows it are two entries
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One step: seconds since the first one began, what it comes after, and which of that it waited for last."""
+    """One step: seconds since the first one began, what it comes after, and which of that it waited for last.
+
+    `action` is the plan's; empty where the journal has none, as of the stages of an install.
+    """
 
     target: str
     begun: float
     ended: float
     state: State
     after: tuple[str, ...] = ()
+    action: str = ""
     waited_for: str = ""
     critical: bool = False
 
@@ -74,7 +78,7 @@ def _span(history: Sequence[Mapping[str, Any]], start: float, end: float) -> Spa
     ended = last["up"] if last["phase"] in ("done", "failed") else end
     state: State = last["phase"] if last["phase"] in ("done", "failed") else "unknown"
     after = tuple(str(one) for one in (first.get("facts") or {}).get("after", ()))
-    return Span(str(first["target"]), first["up"] - start, ended - start, state, after)
+    return Span(str(first["target"]), first["up"] - start, ended - start, state, after, str(first.get("detail", "")))
 
 
 def _last(one: Span, made: Mapping[str, Span]) -> str:

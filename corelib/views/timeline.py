@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
+from .deployment import SIGNS
 from .document import COLOURS, Note, Page, Tone, View
 from .spans import Span, State, seconds, sentence, short, spans
 
@@ -14,7 +15,7 @@ _MOST = 36  # rows that are still read; of more, those are put together that are
 _LABEL, _CHART, _AFTER, _ROW, _HEAD = 270, 540, 150, 20, 26  # widths and heights of the picture
 _COLUMNS = 48  # of the chart in text
 _TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)  # seconds between two marks
-_TONES: dict[State, Tone] = {"done": "plain", "failed": "bad", "unknown": "warn"}
+_DONE = {"create": "created", "change": "changed", "replace": "replaced", "destroy": "destroyed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,23 @@ class Bar:
         return "failed" if "failed" in states else "unknown" if "unknown" in states else "done"
 
     @property
+    def action(self) -> str:
+        """What it did, which is the same of all; empty where that is not known."""
+        action = self.spans[0].action
+        return action if action in _DONE else ""
+
+    @property
+    def tone(self) -> Tone:
+        """As the plan's picture shows it, but for what went wrong."""
+        return "bad" if self.state == "failed" else SIGNS[self.action][2] if self.action else "plain"
+
+    @property
+    def name(self) -> str:
+        """The label under the signs of its action and of the critical path."""
+        sign = SIGNS[self.action][0] if self.action else ""
+        return " ".join(word for word in ("▸" if self.critical else "", sign, self.label) if word)
+
+    @property
     def said(self) -> str:
         """How long, in words."""
         took = [one.took for one in self.spans]
@@ -64,13 +82,13 @@ def bars(found: Sequence[Span]) -> tuple[Bar, ...]:
     """A row for each step; where those are too many, what is alike in one row, but for what is critical or failed."""
     keys: tuple[Callable[[Span], str], ...] = (lambda one: one.target, _of_a_kind, lambda one: _of_a_kind(one, 1))
     for key in keys:
-        rows: dict[str, list[Span]] = {}
+        rows: dict[tuple[str, str], list[Span]] = {}
         for one in found:
             alone = one.critical or one.state != "done"
-            rows.setdefault(one.target if alone else key(one), []).append(one)
+            rows.setdefault((one.target if alone else key(one), one.action), []).append(one)
         if len(rows) <= _MOST:
             break
-    return tuple(Bar(_label(name, of), of) for name, of in rows.items())
+    return tuple(Bar(_label(name, of), of) for (name, _), of in rows.items())
 
 
 def _of_a_kind(one: Span, parts: int = 2) -> str:
@@ -90,7 +108,7 @@ def _label(name: str, of: Sequence[Span]) -> str:
 
 @dataclass(frozen=True, repr=False)
 class Chart(View):
-    """Bars over time. Meaning is not in colour alone: what is critical has a sign, and its bar is solid."""
+    """Bars over time. Meaning is not in colour alone: each action has a sign, what is critical one and a solid bar."""
 
     rows: Sequence[Bar]
 
@@ -103,7 +121,7 @@ class Chart(View):
         waits = (
             " A thin line: what a step waited for." if any(one.after for row in self.rows for one in row.spans) else ""
         )
-        legend = f"<div>▸ and a solid bar: the critical path.{waits}</div>"
+        legend = f"<div>▸ and a solid bar: the critical path.{waits} {escape(self._actions())}</div>"
         return (
             f'<svg role="img" aria-label="{label}" viewBox="0 0 {width} {height}" width="{width}" style="{style}">'
             f"{''.join(parts)}</svg>{legend}"
@@ -111,7 +129,7 @@ class Chart(View):
 
     def text(self) -> str:
         """The same in characters: `━` critical, `─` not."""
-        names = [f"{'▸' if row.critical else ' '} {row.label}" for row in self.rows]
+        names = [row.name if row.critical else f"  {row.name}" for row in self.rows]
         width = max(map(len, names))
         lines = []
         for name, row in zip(names, self.rows, strict=True):
@@ -119,7 +137,13 @@ class Chart(View):
             end = max(round(row.ended / self._total * _COLUMNS), start + 1)
             bar = " " * start + ("━" if row.critical else "─") * (end - start)
             lines.append(f"{name.ljust(width)}  {bar.ljust(_COLUMNS + 1)}  {row.said}")
-        return "\n".join([*lines, "▸ ━ the critical path"])
+        return "\n".join([*lines, f"▸ ━ the critical path. {self._actions()}".strip()])
+
+    def _actions(self) -> str:
+        """What the signs mean of those that there are."""
+        there = {row.action for row in self.rows}
+        said = [f"{SIGNS[action][0]} {word}" for action, word in _DONE.items() if action in there]
+        return f"{', '.join(said)}." if said else ""
 
     @property
     def _total(self) -> float:
@@ -153,13 +177,12 @@ class Chart(View):
 
     def _bar(self, n: int, row: Bar) -> str:
         y, x = _HEAD + _ROW * n, self._x(row.begun)
-        width, colour = max(self._x(row.ended) - x, 2.0), COLOURS[_TONES[row.state]]
+        width, colour = max(self._x(row.ended) - x, 2.0), COLOURS[row.tone]
         dashed = ' stroke-dasharray="4 3"' if row.state == "unknown" else ""
-        name = f"{'▸ ' if row.critical else ''}{row.label}"
         weight = "bold" if row.critical else "normal"
         return (
             f'<text x="{_LABEL - 10}" y="{y + 14}" text-anchor="end" fill="currentColor" font-weight="{weight}">'
-            f"{escape(_fit(name))}<title>{escape(_whole(row))}</title></text>"
+            f"{escape(_fit(row.name))}<title>{escape(_whole(row))}</title></text>"
             f'<rect x="{x}" y="{y + 4}" width="{round(width, 1)}" height="{_ROW - 8}" rx="2" fill="{colour}" '
             f'fill-opacity="{0.95 if row.critical else 0.35}" stroke="{colour}"{dashed}/>'
             f'<text x="{round(x + width + 6, 1)}" y="{y + 14}" fill="currentColor">{escape(row.said)}</text>'

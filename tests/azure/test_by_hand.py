@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import shlex
+import subprocess
 from dataclasses import replace
 from typing import Any
 
@@ -155,3 +156,51 @@ def test_members_of_etcd_are_changed_with_etcdctl() -> None:
     assert "etcdctl snapshot save etcd.db" in said
     assert "etcdctl member remove a" in said
     assert "etcdctl member add x --learner --peer-urls=http://10.1.0.2:2380" in said
+
+
+def _etcd(kind: str, name: str, **more: Any) -> Step:
+    return Step(f"etcd/{kind}/{name}", "create", "", "", desired={"kind": kind, "name": name, **more})
+
+
+def test_only_who_learns_is_promoted() -> None:
+    """A machine that rests for a change is a member that votes already."""
+    machine = next(step for step in plan({}).pending if step.target.endswith("machine/azure-lab-01"))
+    steps = (
+        replace(machine, action="change"),
+        _etcd("ready", "azure-lab-01", peer_url="http://127.0.2.1:2380"),
+        _etcd("ready", "azure-lab-02", peer_url="http://127.0.2.2:2380"),
+    )
+    said = commands(Plan("deploy-azure", "lab", {"subscription": "s"}, "c1", steps))
+    first, second = said.split("# create etcd/ready/")[1:]
+    assert first.splitlines()[1:] == ["etcdctl endpoint health --cluster", ""]
+    promote, health = second.splitlines()[1:]
+    assert health == "etcdctl endpoint health --cluster"
+    members = (
+        "1, started, azure-lab-01, http://127.0.2.1:2380, http://127.0.2.1:2379, false\n"
+        "2a, started, azure-lab-02, http://127.0.2.2:2380, http://127.0.2.2:2379, true\n"
+    )
+    for listed, promoted in ((members, "member promote 2a\n"), (members.replace("true", "false"), "")):
+        stand_in = f"etcdctl() {{ printf %s '{listed}'; }}; xargs() {{ sed 's/^/member promote /'; }}\n"
+        done = subprocess.run(["sh", "-c", stand_in + promote], capture_output=True, text=True, check=True, timeout=10)
+        assert done.stdout == promoted
+
+
+def test_a_restore_is_typed_at_the_pinned_hosts_with_a_snapshot_that_was_opened() -> None:
+    what = {
+        "unit": "etcd-member.service",
+        "data_dir": "/var/lib/etcd",
+        "snapshot": "ab",
+        "token": "t",
+        "image": "e:v3.5",
+    }
+    more = {"initial_cluster": "azure-lab-01=http://127.0.2.1:2380", "peer_url": "http://127.0.2.1:2380"}
+    steps = tuple(_etcd(kind, "azure-lab-01", **what, **more) for kind in ("aside", "restore", "start"))
+    said = commands(Plan("deploy-azure", "lab", {"subscription": "s"}, "c1", steps), "state/lab/snapshots/x.db.age")
+    words = typed(said)[1:]
+    assert words[0] == [
+        *["age", "--decrypt", "--identity", "YOUR-PRIVATE-KEY", "--output", "etcd.db", "state/lab/snapshots/x.db.age"]
+    ]
+    assert ["scp", "-F", "state/lab/ssh_config", "etcd.db", "azure-lab-01:"] in words
+    there = [one for one in words[1:] if one[0] != "scp"]
+    assert all(one[:4] == ["ssh", "-F", "state/lab/ssh_config", "azure-lab-01"] and len(one) == 5 for one in there)
+    assert "sudo systemctl stop etcd-member.service" in [one[4] for one in there]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -15,14 +16,14 @@ from corelib.azure.acts import acts
 from corelib.azure.executor import ApplyFailed
 from corelib.azure.pace import Clock, Pace
 from corelib.errors import TimedOut, Unreachable
-from corelib.lab.arm import Failure
+from corelib.lab.arm import Failure, Fault
 from corelib.plan import Halt, Progress, approve, permit
 from tests.lab.arm.conftest import Lab
 
 from .conftest import Deployment, custom_data, fleet
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
-Deploy = Callable[[Lab], Deployment]
+Deploy = Callable[..., Deployment]
 
 
 class Watching:
@@ -242,6 +243,32 @@ def test_what_was_accepted_is_journaled_by_its_operation(lab: Lab, deploy: Deplo
     assert all("/operations/" in event.facts["operation"] and "?" not in event.facts["operation"] for event in accepted)
     for event in accepted:
         assert watch.when(event.target, "begin") <= watch.when(event.target, "wait") <= watch.when(event.target, "done")
+
+
+def test_every_change_is_journaled_by_its_ids(lab: Lab, deploy: Deploy) -> None:
+    """By ours before it is sent, by Azure's as soon as it has answered: whoever is killed then has left both."""
+    at, watch = deploy(lab), Watching()
+    at.apply(at.plan(), watch)
+    for one in at.resources:
+        facts = [event.facts for _, event in watch.events if event.target == one.target]
+        asked = next(n for n, fact in enumerate(facts) if "client_request" in fact)
+        assert all("requests" not in fact for fact in facts[:asked])
+        uuid.UUID(facts[asked]["client_request"])
+        if one.kind != "group":
+            (request,) = next(fact["requests"] for fact in facts if "operation" in fact)
+            assert facts[-1]["requests"][0] == request != ""
+        assert "unanswered" not in facts[-1]
+
+
+def test_what_had_no_answer_is_known_by_our_own_id(lab: Lab, deploy: Deploy) -> None:
+    at, watch = deploy(lab, Pace(Clock(speed=20))), Watching()
+    lab.tell(Fault(do="reset-after", method="PUT", path="*/virtualNetworks/azure-lab-a*"))
+    at.apply(at.plan(), watch)
+    target = next(one.target for one in at.resources if one.kind == "network" and one.cluster == "azure-lab-a")
+    facts = [event.facts for _, event in watch.events if event.target == target]
+    (sent,) = [fact["client_request"] for fact in facts if "client_request" in fact]
+    assert facts[-1]["unanswered"] == [sent]
+    assert facts[-1]["requests"], "those of the looks"
 
 
 def test_a_continuation_token_of_the_sdk_holds_no_login(slow: Lab, deploy: Deploy) -> None:

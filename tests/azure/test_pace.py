@@ -43,7 +43,7 @@ def asking(pace: Pace, azure: Azure) -> Callable[..., Any]:
     policy.next = azure  # type: ignore[assignment]
 
     def ask(method: str, say: Callable[[str], None] = lambda _: None) -> Any:
-        request = PipelineRequest(SimpleNamespace(method=method), PipelineContext(None, on_wait=say))
+        request = PipelineRequest(SimpleNamespace(method=method, headers={}), PipelineContext(None, on_wait=say))
         return policy.send(request).http_response.status_code
 
     return ask
@@ -115,6 +115,34 @@ def test_what_never_left_is_sent_again_five_times_at_most() -> None:
     with pytest.raises(ServiceRequestError):
         asking(Pace(FAST), azure)("PUT")
     assert len(azure.asked) == 5
+
+
+def test_a_look_hears_the_ids_of_its_answers_and_not_of_steps() -> None:
+    """Also of those that were asked again; who gives `on_wait` is a step, and keeps its own."""
+    answers = [(503, {"x-ms-request-id": "r1"}), *((200, {"x-ms-request-id": f"r{n}"}) for n in (2, 3, 4))]
+    pace, azure = Pace(FAST), Azure(iter(answers))
+    policy = pace.policy()
+    policy.next = azure  # type: ignore[assignment]
+
+    def ask(**options: Any) -> None:
+        policy.send(PipelineRequest(SimpleNamespace(method="GET", headers={}), PipelineContext(None, **options)))
+
+    with pace.heard() as heard:
+        ask()
+        ask(on_wait=lambda _: None)
+    ask()
+    assert heard == ["r1", "r2"]
+
+
+def test_a_change_is_told_by_its_own_id_before_it_is_sent() -> None:
+    pace, azure = Pace(FAST), Azure(iter([OK]))
+    policy = pace.policy()
+    policy.next = azure  # type: ignore[assignment]
+    told: list[tuple[str, int]] = []
+    request = SimpleNamespace(method="PUT", headers={"x-ms-client-request-id": "c1"})
+    options = {"on_wait": lambda _: None, "on_send": lambda number: told.append((number, len(azure.asked)))}
+    policy.send(PipelineRequest(request, PipelineContext(None, **options)))
+    assert told == [("c1", 0)]
 
 
 def test_a_wait_beyond_all_patience_is_an_answer() -> None:

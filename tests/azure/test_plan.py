@@ -242,6 +242,7 @@ def test_the_machine_of_a_host_that_left_the_parameters_goes_with_consent_before
     made = planning.plan(FLEET, DESIRED, Observed(bodies, strays=strays), "c1", "https://arm")
     destroyed, changed = made.pending
     assert (destroyed.target, destroyed.action) == ("azure-lab-a/machine/azure-lab-09", "destroy")
+    assert destroyed.what == "the machine, with its system disk and its network interface"
     assert made.consents == ("destroy azure-lab-09",)
     assert (changed.target, changed.action) == ("azure-lab-a/load-balancer/azure-lab-a-lb", "change")
     assert destroyed.target in changed.after, "a rule that an interface uses cannot be deleted"
@@ -269,3 +270,18 @@ def test_user_data_that_differs_for_new_members_only_is_stale_and_harmless() -> 
     assert len(blocked) == 4
     named = [(change.name, change.old, change.new) for change in blocked[0].changes]
     assert named == [("file /etc/etcd-member.env, ETCD_HEARTBEAT_INTERVAL", "500", "400")]
+
+
+def test_a_plan_says_from_where_ssh_is_open_and_in_which_zone_a_machine_is() -> None:
+    prd = fleet("prd")
+    cluster = prd.clusters[0].model_copy(update={"ssh_from": (IPv4Network("0.0.0.0/0"), IPv4Network("198.51.100.7"))})
+    wide = prd.model_copy(update={"clusters": (cluster, *prd.clusters[1:])})
+    found = planning.plan(wide, desired.resources(wide, custom_data(wide)), Observed({}), "c1", "https://arm")
+    what = {step.target: step.what for step in found.steps}
+    group = what["azure-prd-a/security-group/azure-prd-a-nsg"]
+    assert group.startswith("inbound: ssh from 0.0.0.0/0 and 198.51.100.7/32, ")
+    assert group.endswith("; nothing else")
+    assert "Standard_B2s_v2 in zone 1, " in what["azure-prd-a/machine/azure-prd-01"]
+    assert [one for one in found.warnings if "azure-prd-a is open to 0.0.0.0/0: 4,294,967,296 addresses" in one]
+    assert len(found.warnings) == 1
+    assert fleet().clusters[0].open_to == ()

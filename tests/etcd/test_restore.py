@@ -246,7 +246,7 @@ def test_what_a_person_would_type() -> None:
     assert said["etcd/aside/azure-prd-01"][1] == "sudo systemctl stop etcd-member.service"
     assert "--entrypoint=/usr/local/bin/etcdutl quay.io/coreos/etcd:v3.5.16 snapshot restore" in said[
         "etcd/restore/azure-prd-01"
-    ][2]  # fmt: skip
+    ][1]  # fmt: skip
     older = restore({name: replace(one, image="quay.io/coreos/etcd:v3.4.34") for name, one in LOST.items()})
     words = [" ".join(words) for step in older.steps() for words in by_hand(step)]
     assert any("/bin/etcdctl quay.io/coreos/etcd:v3.4.34" in one for one in words)

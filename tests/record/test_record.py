@@ -166,10 +166,15 @@ def test_the_listing_is_plain_data(tmp_path: Path) -> None:
 def test_one_changing_run_at_a_time(tmp_path: Path) -> None:
     with exclusive(tmp_path, "lab", "op@host", "run-1"):
         with (
-            pytest.raises(Refused, match=r"locked by op@host, pid \d+, since .*, run run-1"),
+            pytest.raises(Refused, match=r"locked by op@host, pid \d+, since .*, run run-1") as refused,
             exclusive(tmp_path, "lab", "x@y", "run-2"),
         ):
             pass
+        assert "--force-unlock run-1 (in a notebook: force_unlock = 'run-1')" in refused.value.remedy
+        (tmp_path / "lock").write_text("")  # between its lock and its name
+        with pytest.raises(Refused) as refused, exclusive(tmp_path, "lab", "x@y", "run-2"):
+            pass
+        assert refused.value.remedy == "wait until it has ended"
     with exclusive(tmp_path, "lab", "x@y", "run-2"):
         pass
 

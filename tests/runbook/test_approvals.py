@@ -168,7 +168,8 @@ def _account(root: Path, person: Person) -> dict[str, str]:
     """The environment of somebody with their key, on an account of their own name (there is only one here)."""
     (root / "sitecustomize.py").write_text(ACCOUNT)
     named = {"RUNBOOKS_SIGNING_KEY": str(person.file), "TEST_ACCOUNT": person.name}
-    return {"RUNBOOKS_ROOT": str(root), "PYTHONPATH": str(root), **named}
+    path = os.pathsep.join((str(root), os.environ.get("PYTHONPATH", "")))
+    return {"RUNBOOKS_ROOT": str(root), "PYTHONPATH": path, **named}
 
 
 def _as(root: Path, person: Person, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -325,3 +326,20 @@ def test_the_same_plan_can_be_approved_again_once_its_approval_has_expired(tmp_p
     renewed = approvals.approval(PLAN.digest, PLAN, "op@host", later)
     assert renewed.at == later
     permit(PLAN, renewed, later)
+
+
+def test_what_a_plan_was_asked_for_is_kept_with_it(tmp_path: Path) -> None:
+    approvals = Approvals(tmp_path / "plans")
+    assert approvals.asked(PLAN.digest) is None
+    approvals.remember(PLAN)
+    assert approvals.asked(PLAN.digest) is None, "of a plan of an older version it is not known"
+    approvals.remember(PLAN, NOW, {"replace": ("azure-lab-02",)})
+    approvals.approval(PLAN.digest, PLAN, "op@host", NOW)
+    approvals.remember(PLAN, NOW, {"replace": ("azure-lab-03",)})
+    assert approvals.asked(PLAN.digest) == ({"replace": ["azure-lab-03"]}, PLAN.consents), "as it was shown last"
+    assert approvals.approval(PLAN.digest, PLAN, "op@host", NOW + timedelta(hours=1)).at == NOW
+
+
+def test_a_digest_that_was_never_shown_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="no plan plan-0123456789abcdef was ever shown here"):
+        Approvals(tmp_path / "plans").approval("plan-0123456789abcdef", PLAN, "op@host", NOW)

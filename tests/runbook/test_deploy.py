@@ -64,13 +64,15 @@ def test_plan_approve_apply_verify_and_a_dead_member(root: Path) -> None:
     again = papermill.run(root, "deploy-azure", "-f", "../parameters/lab.yaml", cwd=root / "parameters")
     assert _digest(again.shown) == digest
     wrong = papermill.run(root, "deploy-azure", *LAB, "-p", "approved_plan", "plan-0123456789abcdef")
-    assert wrong.record.outcome == "failed"
+    assert wrong.record.outcome == "refused"
     assert "no plan plan-0123456789abcdef was ever shown here" in wrong.shown
     assert "Traceback" not in wrong.shown
     assert _hosts(root) == {}
 
     applied = papermill.run(root, "deploy-azure", *LAB, "-p", "approved_plan", digest)
     assert (applied.code, applied.record.outcome) == (0, "succeeded")
+    looks = [entry for entry in read(Path(applied.record.path)) if entry["kind"] == "look"]
+    assert [one["at"] for one in looks if one["requests"]].count("what is there") == 3, "for plan, apply and its end"
     steps = [entry for entry in read(Path(applied.record.path)) if entry["kind"] == "step"]
     begun = [entry["target"] for entry in steps if entry["phase"] == "begin"]
     assert len(begun) == len(set(begun)) == 22

@@ -73,6 +73,19 @@ def test_it_is_looked_at_approved_by_digest_and_then_nothing_is_left(root: Path)
     code, said = runbooks(root, "plan", "deploy-azure", *LAB)
     assert (code, "nothing to do" in said, "approve" in said) == (0, True, False)
 
+    # Whoever forgets what a plan was asked for is told, and does not hear that there is nothing to do.
+    code, replacing = planned(root, "deploy-azure", *LAB, "--replace", "azure-lab-02")
+    assert (code, replacing["consents"]) == (6, ["replace azure-lab-02"])
+    code, said = runbooks(root, "run", "deploy-azure", *LAB, "--approved-plan", replacing["digest"])
+    assert (code, "made for other wishes: replace azure-lab-02" in said) == (3, True), said
+    whole = f"--replace azure-lab-02 --approved-plan {replacing['digest']} --consent 'replace azure-lab-02'"
+    assert f"runbooks run deploy-azure -f parameters/lab.yaml {whole}" in said
+    # The approval whose work is done is no such thing, and an unknown one is refused.
+    assert runbooks(root, "run", "deploy-azure", *LAB, "--approved-plan", plan["digest"])[0] == 0
+    asked = (*LAB, "--replace", "azure-lab-02", "--approved-plan", "plan-0123456789abcdef")
+    code, said = runbooks(root, "run", "deploy-azure", *asked)
+    assert (code, "was ever shown here" in said) == (3, True), said
+
 
 @pytest.mark.faults  # long, and each part has tests of its own
 def test_a_dedicated_machine_is_looked_at_too_and_its_consent_is_in_the_command(root: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import signal
 import subprocess
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from corelib import lab, parameters
+from corelib import lab, parameters, userdata
 from corelib.errors import BadInput
 from corelib.lab import marks, places
 from corelib.record import records
@@ -52,6 +54,49 @@ def test_production_keeps_its_shape() -> None:
     for name in ("token", "heartbeat_ms", "election_ms", "legacy_ports", "quota_mb", "metrics_port"):
         assert getattr(fleet.etcd, name) == getattr(before.etcd, name)
     assert (fleet.release, fleet.updates, fleet.owner) == (before.release, before.updates, before.owner)
+    same = ("kind", "install", "services", "unit")
+    assert [getattr(fleet.overlay, name) for name in same] == [getattr(before.overlay, name) for name in same]
+
+
+WEAVE = text_of("prd")[text_of("prd").index("    kind: weave\n") : text_of("prd").index("  etcd:\n")]
+KEYS = {
+    name: base64.b64encode(name.encode().ljust(32)).decode()
+    for name in (*(f"azure-prd-0{n}" for n in range(1, 5)), "ded-prd-01", "ded-prd-02")
+}
+
+
+@pytest.mark.parametrize("network", [NETWORK, "127.5.6.0/24"])
+@pytest.mark.parametrize("kind", ["weave", "wireguard"])
+def test_an_overlay_stays_and_so_do_the_two_stages_of_a_deployment(kind: str, network: str) -> None:
+    """Hosts name the other site's reserved address, so they are drafts until it is known."""
+    text = text_of("prd")
+    if kind == "wireguard":
+        text = text.replace(WEAVE, f"    kind: wireguard\n    network: 10.1.0.0/16\n    keys: {json.dumps(KEYS)}\n\n")
+        on_it = "disk: wwn-0x5000c500a1b2c3d4\n      overlay_address: 10.1.0.9\n"
+        text = text.replace("disk: wwn-0x5000c500a1b2c3d4  # example\n", on_it)
+        text += (
+            text[text.index("    - name: ded-prd-01") :]
+            .replace("-01", "-02")
+            .replace("321", "322")
+            .replace("0.9", "0.10")
+            .replace("20 ", "21 ")
+            .replace("c3d4", "c3d5")
+        )
+    fleet = parameters.load(mapped(text, network).text, "mapped").fleet
+    drafts, known = (
+        userdata.render(fleet),
+        userdata.render(fleet, addresses=dict.fromkeys(("azure-prd-a", "azure-prd-b"), "192.0.2.7")),
+    )
+    assert all(drafts[host.name].unknown and not known[host.name].unknown for host in fleet.hosts)
+    for one, host in zip((known[host.name] for host in fleet.hosts), fleet.hosts, strict=True):
+        assert str(host.address) in one.text
+        assert f"{kind}" in one.text
+
+
+def test_a_unit_that_somebody_else_brings_stays_named() -> None:
+    text = text_of("prd").replace(WEAVE, "    kind: provided\n    network: 10.1.0.0/16\n    unit: vpn.service\n\n")
+    fleet = parameters.load(mapped(text).text, "mapped").fleet
+    assert "vpn.service" in userdata.render(fleet)["azure-prd-01"].text
 
 
 def test_all_that_was_changed_is_listed() -> None:
@@ -92,7 +137,13 @@ def test_what_a_lab_cannot_show_is_said() -> None:
     )
     made = mapped(text_of("prd").replace("    token: etcd-cluster\n", tls) + second)
     said = "\n".join(made.unproven)
-    for words in ("the overlay: weave", "installation of ded-prd-02", "etcd's TLS", "127.0.0.1", "your logins"):
+    for words in (
+        "the overlay: a lab's hosts run no weave",
+        "installation of ded-prd-02",
+        "etcd's TLS",
+        "127.0.0.1",
+        "your logins",
+    ):
         assert words in said
     assert parameters.load(made.text, "mapped").fleet.etcd.tls is None
     assert "overlay" not in "\n".join(mapped(text_of("lab")).unproven)
@@ -135,6 +186,7 @@ def test_production_is_rehearsed_from_nothing_twice(root: Path) -> None:
         code, said = runbooks(root, "rehearse", "-f", "parameters/prd.yaml", *HERE)
         assert code == 0, said
         lines = [line.split() for line in said.splitlines() if line.startswith(("✔", "✘"))]
+        assert "in 2 stages" in next(line for line in said.splitlines() if line.startswith("✔ deploy-azure")), said
         assert [line[1] for line in lines[1:]] == ["render", "deploy-azure", "install-hetzner", "verify-etcd"]
         assert "does not prove" in said
         assert not left(root)

@@ -31,7 +31,8 @@ ENTRIES: list[dict[str, Any]] = [
     {"n": 3, "time": "2026-11-23T03:00:03+00:00", "kind": "step", "target": "a/b", "phase": "begin", "detail": ""},
     {"n": 4, "time": "2026-11-23T03:00:04+00:00", "kind": "step", "target": "c/d", "phase": "done", "detail": "x",
      "facts": {"seconds": 1.5, "requests": ["r1", "r2", "r1"]}},
-    {"n": 5, "time": "2026-11-23T03:00:05+00:00", "kind": "error", "stage": "apply", "message": "it <failed>"},
+    {"n": 5, "time": "2026-11-23T03:00:04+00:00", "kind": "look", "at": "what is there", "requests": ["l1", "l2"]},
+    {"n": 6, "time": "2026-11-23T03:00:05+00:00", "kind": "error", "stage": "apply", "message": "it <failed>"},
 ]  # fmt: skip
 
 
@@ -122,3 +123,24 @@ def test_nothing_of_it_runs_or_is_fetched(source: str, shown: str) -> None:
     (policy,) = [a["content"] for tag, a in tags if tag == "meta" and a.get("http-equiv") == "Content-Security-Policy"]
     assert policy is not None
     assert re.match(r"default-src 'none'; style-src 'unsafe-inline'; img-src data:$", policy)
+
+
+def test_a_step_without_an_end_shows_what_its_provider_was_asked() -> None:
+    """That is where somebody needs it: to ask Azure what became of it."""
+
+    def step(phase: str, **facts: Any) -> dict[str, Any]:
+        at = "2026-11-23T03:00:03+00:00"
+        return {"n": 3, "time": at, "kind": "step", "target": "a/b", "phase": phase, "detail": "", "facts": facts}
+
+    sent = [step("begin"), step("wait", client_request="c1")]
+    assert "no answer to c1 (our own id)" in summary(RECORD, [*ENTRIES[:3], *sent]).text()
+    accepted = step("wait", operation="/operations/1", requests=["r1"])
+    text = summary(RECORD, [*ENTRIES[:3], *sent, accepted]).text()
+    assert "r1" in text
+    assert "no answer" not in text
+    done = step("done", requests=["r2"], unanswered=["c1"])
+    assert "r2; no answer to c1 (our own id)" in summary(RECORD, [*ENTRIES[:3], *sent, done]).text()
+
+
+def test_looks_are_counted() -> None:
+    assert "2 requests; the journal has their ids" in summary(RECORD, ENTRIES).text()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from corelib.views.document import COLOURS
 from corelib.views.spans import sentence, spans
 from corelib.views.timeline import bars, timeline
 
@@ -69,6 +71,27 @@ def test_what_failed_and_what_never_ended_is_said() -> None:
     for shown in (view.text(), view.html()):
         assert "✘ failed after 1.5 s" in shown
         assert "? not ended after 0.0 s" in shown, "nothing is known of it but its begin"
+
+
+def test_what_was_made_changed_and_destroyed_is_told_apart() -> None:
+    """By colour and by sign, as in the plan's picture; what is alike but for that is not put together."""
+    steps = [(f"x/disk/{action}", 10.0, 11.0, list[str]()) for action in ("create", "change", "destroy")]
+    journal = entries([*steps, ("x/disk/z", 10.0, 14.0, []), ("ded-01/wipe", 10.0, 12.0, [])])
+    for entry in journal:
+        if entry.get("phase") == "begin":
+            entry["detail"] = entry["target"].partition("/disk/")[2].replace("z", "create")
+    view = timeline(journal)
+    assert view is not None
+    text, html = view.text(), view.html()
+    for sign in ("+ disk create", "~ disk change", "− disk destroy", "▸ + disk z", "  ded-01/wipe"):
+        assert sign in text
+        assert sign.strip() in html
+    assert "+ created, ~ changed, − destroyed." in text
+    fills = re.findall(r'fill="(#[0-9a-f]{6})"', html)
+    assert [COLOURS[tone] in fills for tone in ("good", "warn", "bad", "plain")] == [True] * 4
+    many = spans(entries([(f"x/disk/{n}", 1.0, 2.0, list[str]()) for n in range(80)]))
+    mixed = [replace(one, action=("create", "destroy")[n % 2], critical=False) for n, one in enumerate(many)]
+    assert sorted((row.action, len(row.spans)) for row in bars(mixed)) == [("create", 40), ("destroy", 40)]
 
 
 def fleet(hosts: int, clusters: int) -> list[tuple[str, float, float, list[str]]]:

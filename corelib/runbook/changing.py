@@ -65,7 +65,7 @@ class Changing(Session):
             self._shown = plan = self._make_plan()
             self._approvals.remember(plan, None if self.given.approved_plan else datetime.now(UTC))
             stage.facts = {"plan": plan.digest, "summary": count(plan), "consents": list(plan.consents)}
-            self._keep("plan.json", content(plan, self._remark(), self._by_hand(plan)))
+            self._keep("plan.json", content(plan, self._remark(), self._by_hand(plan), self._details_as_data()))
         remark = Note(self._remark(), "warn") if self._remark() else None
         before = Page.of(remark, self._details())
         if self.front_end.interactive and plan.pending and not plan.blocked:
@@ -81,7 +81,8 @@ class Changing(Session):
         plan = run._make_plan()
         run._approvals.remember(plan, datetime.now(UTC))
         asked = [word for name, what in run._asked().items() for one in what for word in (f"--{name}", one)]
-        return Look(plan, run._remark(), run._by_hand(plan), tuple(asked))
+        details = run._details(), run._details_as_data()
+        return Look(plan, run._remark(), run._by_hand(plan), tuple(asked), *details)
 
     def apply(self) -> View:
         """Carry out the plan, if exactly it was approved: observes and plans again first, and refuses what differs."""
@@ -125,6 +126,10 @@ class Changing(Session):
     def _details(self) -> View | None:
         """What else an operator has to see before a plan can be judged."""
         return None
+
+    def _details_as_data(self) -> Mapping[str, Any]:
+        """The same as plain data, by name: it stands beside the steps in `plan.json`."""
+        return {}
 
     def _examples(self, *apart_from: str) -> tuple[Step, ...]:
         """On a real target, a blocked step for each example value that this runbook would use."""

@@ -91,7 +91,10 @@ class InstallHetzner(Changing):
         return remember
 
     def _details(self) -> View | None:
-        return installing.disks(dict(self._observed), self.loaded.fleet.dedicated)
+        return installing.disks(self._observed, self.loaded.fleet.dedicated)
+
+    def _details_as_data(self) -> Mapping[str, Any]:
+        return {"disks": installing.disks_as_data(self._observed, self.loaded.fleet.dedicated)}
 
     def _remark(self) -> str:
         return planning.resets(self._planned) if self._planned else ""

@@ -118,16 +118,19 @@ def _rearm(job: Job, found: str) -> None:
 def _reset(job: Job, kind: Kind) -> Login:
     with job.stages.stage("resetting") as stage:
         met = _shown(job)
-        _press(job, kind, stage)
+        _press(job, kind, met, stage)
         booted = _await(job, met, stage)
         stage.detail = f"{kind} reset; it booted at {berlin.told(booted.boot_time)}"
     return _enter(job, booted)
 
 
-def _press(job: Job, kind: Kind, stage: Stage) -> None:
-    """Press the button, once: where the answer is lost, the machine's boot will tell."""
+def _press(job: Job, kind: Kind, met: str, stage: Stage) -> None:
+    """Press the button, once: where the answer is lost, the machine's boot will tell.
+
+    Where Robot says that it does not reset, it is asked again while the machine goes on as it was `met`.
+    """
     try:
-        job.robot.reset(job.host.server, kind)
+        job.robot.reset(job.host.server, kind, lambda: _shown(job) != met)
     except ResetUnknown as problem:
         stage.say(f"{problem.found}; it is not sent again: waiting whether it happened")
 

@@ -1,4 +1,4 @@
-"""What an operator hears of a run that goes on elsewhere: what has ended at once, what is waited for at a pace. Pure."""
+"""What an operator hears of a run that goes on elsewhere: what has ended at once, what it waits for at a pace."""
 
 from __future__ import annotations
 

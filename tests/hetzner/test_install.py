@@ -245,8 +245,8 @@ def test_a_machine_that_never_comes_up_is_a_time_out(tmp_path: Path) -> None:
 class Forgetful(Robot):
     """Resets, and loses the answer; at the end it cannot be reached any more."""
 
-    def reset(self, number: int, kind: Any = "hw") -> None:
-        super().reset(number, kind)
+    def reset(self, number: int, kind: Any = "hw", *more: Any) -> None:
+        super().reset(number, kind, *more)
         raise ResetUnknown("resetting", "no answer in time")
 
     def delete_key(self, fingerprint: str) -> None:

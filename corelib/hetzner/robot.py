@@ -33,7 +33,8 @@ Say = Callable[[str], None]
 class Robot:
     """One account. While Robot is silent or in maintenance it is asked again, and after a refused login never.
 
-    A change is asked for again only after a look that finds it not made. Where the rate is limited it waits as it is told, and says so to `say`, for at most `queue` seconds.
+    A change is asked for again only after a look that finds it not made. Where the rate is limited it waits as it is
+    told, and says so to `say`, for at most `queue` seconds.
     """
 
     def __init__(  # noqa: PLR0913 - a client has as many knobs

@@ -51,7 +51,7 @@ def report(host: Dedicated, release: Release, log: Log) -> View:
         Code("what it has left, read from its rescue system", _left(ends["collected"]))
         if "collected" in ends
         else None,
-        Note(f"Next: {_next(host, failed)}", "bad" if failed else "good"),
+        _next(host, failed, ends),
         Code("what you would type without this tool", by_hand(host, release)),
     )
 
@@ -163,11 +163,18 @@ def _left(collected: Progress) -> str:
     return "\n".join(f"# {head}\n{collected.facts[name]}" for name, head in heads.items() if name in collected.facts)
 
 
-def _next(host: Dedicated, failed: Progress | None) -> str:
+def _next(host: Dedicated, failed: Progress | None, ends: dict[str, Progress]) -> Note:
     if failed is None:
-        return f"nothing: {host.name} is up, and the inventory has its host key"
+        return Note(f"Next: nothing: {host.name} is up, and the inventory has its host key", "good")
+    if _state(failed) == "tidied":
+        how = (
+            "it is a step of its plan" if "verified" in ends or len(ends) == 1 else "it is done at the end of that run"
+        )
+        well = "; all before it went well" if len(ends) > 1 else ""
+        return Note(f"Next: run again, to take away what may still be at Robot: {how}{well}", "warn")
     what = failed.detail if "\n" not in failed.detail else "what it said last is above"
-    return (
-        f"{_state(failed)} has failed: {what}\nRemove the cause, and run again: it goes on where the machine is, and "
-        "asks for another approval where anything would be written again."
+    return Note(
+        f"Next: {_state(failed)} has failed: {what}\nRemove the cause, and run again: it goes on where the machine is, "
+        "and asks for another approval where anything would be written again.",
+        "bad",
     )

@@ -58,6 +58,15 @@ def told(*events: Event) -> str:
             [*WRITTEN, ("installed", "done", ""), ("verified on disk", "done", "ROOT"), ("up", "failed", "silence")],
             ["the new system, checked before the reboot: ROOT", "up has failed: silence", "another approval"],
         ),
+        (
+            [*WRITTEN, ("verified", "done", ""), ("tidied", "failed", "our key may still be there")],
+            ["At Robot: our key may still be there", "it is a step of its plan; all before it went well"],
+        ),
+        (
+            [*LOOKED[:2], ("tidied", "failed", "our key may still be there")],
+            ["At Robot: our key may still be there", "it is done at the end of that run"],
+        ),
+        ([("tidied", "failed", "our key may still be there")], ["run again", "it is a step of its plan"]),
         ([("up", "begin", ""), ("up", "done", "")], ["Wiped: nothing", "which an earlier run has written"]),
     ],
 )

@@ -82,11 +82,9 @@ def _asked(given: argparse.Namespace) -> dict[str, list[str]]:
 
 def _plan(given: argparse.Namespace) -> int:
     from .. import runbook  # noqa: PLC0415 - each command loads only what it needs
-    from ..runbook.looking import content  # noqa: PLC0415
 
     found = runbook.of(given.name).look(given.file.resolve(), _asked(given), project.find())
-    whole = json.dumps(content(found.plan, found.remark, found.by_hand), indent=1)
-    print(whole if given.json else found.view(str(given.file)).text())
+    print(json.dumps(found.data(), indent=1) if given.json else found.view(str(given.file)).text())
     return PLANNED[found.state]
 
 

@@ -7,6 +7,7 @@ import time
 from ..errors import RunbookError, ServiceFailed, TimedOut
 from ..ssh import Address, CommandFailed, CommandTimedOut, HostKeyMismatch, NoSsh, NotLetIn, Shell
 from . import observe, remains, rescue
+from .errors import ResetUnknown
 from .facts import Installed, Settled
 from .job import Job
 from .rescue import UNSEEN
@@ -87,7 +88,10 @@ def _once_more(job: Job, stage: Stage, helped: list[bool], met: str) -> None:
     stage.say(f"{met}: disarming it and resetting once")
     if job.robot.rescue(job.host.server).active:
         job.robot.disarm_rescue(job.host.server)
-    job.robot.reset(job.host.server)
+    try:
+        job.robot.reset(job.host.server)
+    except ResetUnknown as problem:
+        stage.say(f"{problem.found}; it is not sent again: waiting whether it happened")
 
 
 def _collect(job: Job, problem: TimedOut) -> TimedOut:

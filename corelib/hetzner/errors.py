@@ -7,6 +7,7 @@ RobotError
 ├── Conflict            409
 ├── Rejected            any other refusal
 ├── NoAnswer            no answer, or maintenance (503), until the deadline
+├── LeftBehind          something of ours could not be taken away from Robot
 └── ResetUnknown        the request to reset got no answer: it may or may not have happened
 """
 
@@ -46,6 +47,10 @@ class Rejected(RobotError, ServiceFailed):
 
 class NoAnswer(RobotError, Unreachable):
     """No answer, or none but "in maintenance"."""
+
+
+class LeftBehind(RobotError, ServiceFailed):
+    """Something of ours is still at Robot: `found` names it, and what was taken away."""
 
 
 class ResetUnknown(RobotError, TimedOut):

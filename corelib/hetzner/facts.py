@@ -63,7 +63,8 @@ class Settled:
 class Pin:
     """What an install made known of a machine, as the inventory keeps it.
 
-    `pending` until the new system was verified; `replaces` says that there was one before it.
+    `pending` until the new system was verified; `replaces` says that there was one before it. `left` is the MD5
+    fingerprint of the install's temporary key, if that could not be taken away from Robot.
     """
 
     address: str
@@ -72,6 +73,7 @@ class Pin:
     disk: str
     pending: bool = False
     replaces: bool = False
+    left: str = ""
 
     @property
     def known(self) -> bool:
@@ -82,7 +84,7 @@ class Pin:
     def of(cls, entry: Mapping[str, Any]) -> Pin:
         """The pin in an inventory's entry, which is what `install` returned. Raises KeyError if it is no such entry."""
         place = (entry["address"], entry["ssh_port"], entry["host_key_fingerprint"], entry["disk"])
-        return cls(*place, pending=bool(entry.get("pending")), replaces=bool(entry.get("replaces")))
+        return cls(*place, bool(entry.get("pending")), bool(entry.get("replaces")), str(entry.get("left_key") or ""))
 
 
 @dataclass(frozen=True, slots=True)

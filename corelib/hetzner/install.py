@@ -18,7 +18,7 @@ from ..errors import Refused, RunbookError
 from ..plan import Progress
 from . import arrival, rescue, standing, writing
 from . import position as positions
-from .errors import RobotError
+from .errors import LeftBehind
 from .facts import Disk, Installed
 from .job import Job
 from .plan import wanted
@@ -42,14 +42,19 @@ def install(job: Job, remember: Remember = lambda _: None) -> dict[str, Any]:
 
     To be called under an approved plan with its consent, of which `job.desired` is the step's content; the login key
     must be one that the user-data lets in. Raises RunbookError where a fact differs from the plan; the machine is then
-    left in the state that the last report names. `left_behind` is among the facts only if the temporary key could not
-    be deleted.
+    left in the state that the last report names. `left_behind` and `left_key` are among the facts only if something of
+    ours may still be at Robot.
     """
     entry, left = _tidied(_heard(job), lambda one: _install(one, remember))
-    whole = {**entry, **({"left_behind": left} if left else {})}
+    whole = {**entry, **({"left_behind": left, "left_key": job.key.md5} if left else {})}
     remember(whole)
     job.memory.forget()
     return whole
+
+
+def tidy(job: Job) -> None:
+    """Take away what an install that has ended has left at Robot, under `job.left`. Raises RobotError."""
+    rescue.tidy(_heard(job), job.left)
 
 
 def _inspect(job: Job) -> tuple[Disk, ...]:
@@ -123,8 +128,8 @@ def _tidied(job: Job, work: Callable[[Job], T]) -> tuple[T, str]:
         raise
     try:
         rescue.tidy(job)
-    except RobotError as problem:
-        return done, f"the key {job.key.md5} at Robot: {problem.found}"
+    except LeftBehind as problem:
+        return done, problem.found
     return done, ""
 
 
@@ -133,7 +138,7 @@ def _tidy_after(error: BaseException, job: Job) -> None:
     try:
         rescue.tidy(job)
     except RunbookError as problem:
-        error.add_note(f"Left behind at Robot: the key {job.key.md5} ({problem.found})")
+        error.add_note(f"Left behind at Robot: {problem.found}")
 
 
 def _heard(job: Job) -> Job:

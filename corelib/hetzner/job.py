@@ -37,6 +37,7 @@ class Job:
     installer: bytes = b""
     image: Pinned | None = None  # a local one that is to be written
     desired: Mapping[str, Any] = field(default_factory=dict)
+    left: str = ""  # the MD5 fingerprint of a key of ours that an install which has ended has left at Robot
     deadlines: Deadlines = Deadlines()  # noqa: RUF009 - frozen
     clock: Clock = Clock()  # noqa: RUF009 - frozen
 

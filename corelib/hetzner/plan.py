@@ -16,7 +16,7 @@ from .facts import NOTHING, Disk, Installed, Observation, Server
 
 RUNBOOK = "install-hetzner"
 RESETS_AN_HOUR = 50  # Robot's limit of POST /reset
-_LOOK = "/rescue"
+_LOOK, _LEFTOVER = "/rescue", "/leftover"
 
 
 def plan(
@@ -37,7 +37,9 @@ def plan(
     for host in fleet.dedicated:
         desired = _desired(fleet, host, user_data[host.name], installer_sha256)
         observed = observations.get(host.name, Observation(None))
-        steps.append(_step(fleet, host, observed, desired))
+        steps.append(step := _step(fleet, host, observed, desired))
+        if step.action == "keep" and observed.pin and observed.pin.left:
+            steps.append(_leftover(host, observed.pin.left))
     return Plan(RUNBOOK, fleet.environment, {"robot": endpoint}, code, tuple(steps))
 
 
@@ -49,6 +51,16 @@ def target(host: Dedicated) -> str:
 def looks(step: Step) -> bool:
     """Whether a step is no more than a look at the disks."""
     return step.target.endswith(_LOOK)
+
+
+def tidies(step: Step) -> bool:
+    """Whether a step takes away what an install has left at Robot, and is no more than that."""
+    return step.target.endswith(_LEFTOVER)
+
+
+def machine(step: Step) -> str:
+    """The target of the machine that a step is about."""
+    return step.target.removesuffix(_LOOK).removesuffix(_LEFTOVER)
 
 
 def consent(host: Dedicated) -> str:
@@ -144,6 +156,16 @@ def _look(host: Dedicated, observed: Observation, changes: tuple[Change, ...], *
         why=why,
         interrupts=f"{host.name} is reset at once, and stays in its rescue system",
         desired={"server": host.server, "address": str(host.address), "ssh_port": host.ssh_port},
+    )
+
+
+def _leftover(host: Dedicated, key: str) -> Step:
+    return Step(
+        target=f"{target(host)}{_LEFTOVER}",
+        action="change",
+        what=f"delete the temporary key {key} from Robot, and disarm a rescue system that is armed with it",
+        why="the install that made it could not, at its end",
+        desired={"server": host.server, "key": key},
     )
 
 

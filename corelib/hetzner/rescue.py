@@ -8,7 +8,7 @@ from typing import Literal
 from ..errors import Refused, TimedOut
 from ..ssh import CommandTimedOut, HostKeyMismatch, NoSsh, Shell, host_key
 from . import berlin, guards
-from .errors import ResetUnknown
+from .errors import LeftBehind, LoginRefused, ResetUnknown, RobotError
 from .facts import Rescue
 from .job import Job, Login
 from .stages import Stage
@@ -48,10 +48,12 @@ def claim(job: Job) -> None:
     """Leave our key at Robot, under this server's name: who finds another's there does not begin. Raises Refused."""
     name, key = f"coreos-runbooks {job.host.name} (temporary)", job.key
     known = job.robot.key_names()
+    if job.left in known:
+        job.robot.delete_key(job.left)
     if key.md5 not in known:
         job.robot.add_key(name, key.public)
         known = job.robot.key_names()
-    others = [md5 for md5, named in known.items() if named == name and md5 != key.md5]
+    others = [md5 for md5, named in known.items() if named == name and md5 not in (key.md5, job.left)]
     if others:
         job.robot.delete_key(key.md5)
         found = (
@@ -61,18 +63,44 @@ def claim(job: Job) -> None:
         raise Refused(f"beginning with {job.host.name}", found, remedy)
 
 
-def tidy(job: Job) -> str:
-    """Disarm a rescue system that is still armed, and delete our key, and only ours, from Robot; says what was done."""
+def tidy(job: Job, key: str = "") -> None:
+    """Disarm a rescue system that is still armed, and delete our key, and only ours, from Robot.
+
+    `key` is the MD5 fingerprint of another key of ours than this job's. Each of the two is tried, whatever becomes of
+    the other. Raises LeftBehind, which says what is still there.
+    """
     with job.stages.stage("tidied", tidying=True) as stage:
-        armed = job.robot.rescue(job.host.server)
-        disarmed = armed.active and job.key.md5 in armed.keys  # another's is left alone
-        if disarmed:
-            job.robot.disarm_rescue(job.host.server)
-        if job.key.md5 in job.robot.key_names():
-            job.robot.delete_key(job.key.md5)
-        first = "the rescue system was still armed: disarmed" if disarmed else "no rescue system of ours is armed"
-        stage.detail = f"{first}; our temporary key {job.key.md5} is not at Robot any more"
-    return stage.detail
+        ours, told, left = key or job.key.md5, [], []
+        problem: RobotError | None = None
+        for part, otherwise in (
+            (_disarmed, "the rescue system may still be armed: the next boot then goes there, and not to the disk"),
+            (_deleted, f"our temporary key {ours} may still be there"),
+        ):
+            try:
+                if isinstance(problem, LoginRefused):
+                    raise problem  # Robot is not asked again
+                told.append(part(job, ours))
+            except RobotError as caught:
+                problem = caught
+                left.append(f"{otherwise} ({problem.found})")
+        stage.detail = "; ".join(told)
+        if left:
+            remedy = "run again: what is left is taken away then"
+            raise LeftBehind(f"tidying up at Robot after {job.host.name}", "; ".join([*left, *told]), remedy)
+
+
+def _disarmed(job: Job, key: str) -> str:
+    armed = job.robot.rescue(job.host.server)
+    if not armed.active or key not in armed.keys:  # another's is left alone
+        return "no rescue system of ours is armed"
+    job.robot.disarm_rescue(job.host.server)
+    return "the rescue system was still armed: disarmed"
+
+
+def _deleted(job: Job, key: str) -> str:
+    if key in job.robot.key_names():
+        job.robot.delete_key(key)
+    return f"our temporary key {key} is not at Robot any more"
 
 
 def _happened(job: Job) -> Rescue | None:
@@ -118,16 +146,19 @@ def _rearm(job: Job, found: str) -> None:
 def _reset(job: Job, kind: Kind) -> Login:
     with job.stages.stage("resetting") as stage:
         met = _shown(job)
-        _press(job, kind, stage)
+        _press(job, kind, met, stage)
         booted = _await(job, met, stage)
         stage.detail = f"{kind} reset; it booted at {berlin.told(booted.boot_time)}"
     return _enter(job, booted)
 
 
-def _press(job: Job, kind: Kind, stage: Stage) -> None:
-    """Press the button, once: where the answer is lost, the machine's boot will tell."""
+def _press(job: Job, kind: Kind, met: str, stage: Stage) -> None:
+    """Press the button, once: where the answer is lost, the machine's boot will tell.
+
+    Where Robot says that it does not reset, it is asked again while the machine goes on as it was `met`.
+    """
     try:
-        job.robot.reset(job.host.server, kind)
+        job.robot.reset(job.host.server, kind, lambda: _shown(job) != met)
     except ResetUnknown as problem:
         stage.say(f"{problem.found}; it is not sent again: waiting whether it happened")
 

@@ -5,21 +5,25 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import requests
 from requests.adapters import HTTPAdapter
 
+from ..ssh import md5
 from .clock import Clock
 from .errors import Conflict, LoginRefused, NoAnswer, NotFound, RateLimited, Rejected, ResetUnknown, RobotError
 from .facts import Rescue, Server
 from .loopback import is_loopback
 
+T = TypeVar("T")
+
 Form = Mapping[str, str | list[str]]
 
 _AT_ONCE = 64  # connections that are kept
-_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds between tries of a GET
+_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds between tries
 _KINDS: dict[int, type[RobotError]] = {404: NotFound, 409: Conflict}
+_MAINTENANCE = 503
 _RESET_HINT = "look at the machine (Robot, vKVM) before anything is sent again"
 
 
@@ -27,9 +31,10 @@ Say = Callable[[str], None]
 
 
 class Robot:
-    """One account. Every method asks once; only a GET is tried again, and a refused login never.
+    """One account. While Robot is silent or in maintenance it is asked again, and after a refused login never.
 
-    Where the rate is limited it waits as it is told, and says so to `say`, for at most `queue` seconds.
+    A change is asked for again only after a look that finds it not made. Where the rate is limited it waits as it is
+    told, and says so to `say`, for at most `queue` seconds.
     """
 
     def __init__(  # noqa: PLR0913 - a client has as many knobs
@@ -80,18 +85,35 @@ class Robot:
 
     def arm_rescue(self, number: int, key: str) -> None:
         """The next boot is the rescue system's; `key` is the MD5 fingerprint of a key that Robot has."""
-        self._send("POST", f"/boot/{number}/rescue", {"os": "linux", "authorized_key[]": [key]})
+
+        def armed() -> bool:
+            now = self.rescue(number)
+            return now.active and key in now.keys
+
+        form: Form = {"os": "linux", "authorized_key[]": [key]}
+        self._again(lambda: self._send("POST", f"/boot/{number}/rescue", form), armed)
 
     def disarm_rescue(self, number: int) -> None:
         """The next boot is from the disk."""
-        self._send("DELETE", f"/boot/{number}/rescue")
+        self._again(lambda: self._send("DELETE", f"/boot/{number}/rescue"), lambda: not self.rescue(number).active)
 
-    def reset(self, number: int, kind: Literal["sw", "hw"] = "hw") -> None:
-        """Reset the server. Raises ResetUnknown where no answer came: it must not be sent again blindly."""
-        try:
-            self._send("POST", f"/reset/{number}", {"type": kind})
-        except NoAnswer as problem:
-            raise ResetUnknown(f"resetting server {number}", problem.found, _RESET_HINT) from None
+    def reset(
+        self, number: int, kind: Literal["sw", "hw"] = "hw", happened: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Reset the server. Robot's "in maintenance" is a no: asked again, unless `happened` sees that it was done.
+
+        Raises ResetUnknown where no answer came: it must not be sent again blindly.
+        """
+
+        def press() -> None:
+            try:
+                self._send("POST", f"/reset/{number}", {"type": kind})
+            except NoAnswer as problem:
+                if problem.status == _MAINTENANCE:
+                    raise
+                raise ResetUnknown(f"resetting server {number}", problem.found, _RESET_HINT) from None
+
+        self._again(press, happened)
 
     def resets(self, number: int) -> tuple[str, ...]:
         """The kinds of reset that a server offers: sw (Ctrl-Alt-Del), hw (the button), and others."""
@@ -120,23 +142,31 @@ class Robot:
 
     def add_key(self, name: str, public: str) -> str:
         """Upload a public key in OpenSSH format; returns its MD5 fingerprint."""
-        return str(self._send("POST", "/key", {"name": name, "data": public})["key"]["fingerprint"])
+        fingerprint = md5(public)
+        form: Form = {"name": name, "data": public}
+        self._again(lambda: self._send("POST", "/key", form), lambda: fingerprint in self.key_names())
+        return fingerprint
 
     def delete_key(self, fingerprint: str) -> None:
         """Delete a key."""
-        self._send("DELETE", f"/key/{fingerprint}")
+        self._again(lambda: self._send("DELETE", f"/key/{fingerprint}"), lambda: fingerprint not in self.key_names())
 
     def _get(self, path: str) -> Any:
-        """GET, again while Robot is silent or in maintenance, for as long as `patience` lasts."""
+        return self._again(lambda: self._send("GET", path))
+
+    def _again(self, ask: Callable[[], T], done: Callable[[], bool] = lambda: False) -> T | None:
+        """Ask, again while Robot is silent or in maintenance, as long as `patience` lasts; None if `done` by then."""
         deadline = self._clock.now() + self._patience
         for pause in itertools.chain(_PAUSES, itertools.repeat(_PAUSES[-1])):
             try:
-                return self._send("GET", path)
+                return ask()
             except NoAnswer as problem:
                 if self._clock.now() + pause > deadline:
                     raise
-                self._say(f"{problem.found}: asking again")
+                self._say(f"{problem.doing}: {problem.found}: asking again")
                 self._clock.sleep(pause)
+            if done():
+                return None
         raise AssertionError("the deadline ends the loop")
 
     def _send(self, method: str, path: str, form: Form | None = None) -> Any:

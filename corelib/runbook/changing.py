@@ -65,7 +65,7 @@ class Changing(Session):
             self._shown = plan = self._make_plan()
             self._approvals.remember(plan, None if self.given.approved_plan else datetime.now(UTC), self._asked())
             stage.facts = {"plan": plan.digest, "summary": count(plan), "consents": list(plan.consents)}
-            self._keep("plan.json", content(plan, self._remark(), self._by_hand(plan)))
+            self._keep("plan.json", content(plan, self._remark(), self._by_hand(plan), self._details_as_data()))
         remark = Note(self._remark(), "warn") if self._remark() else None
         before = Page.of(remark, self._details())
         if self.front_end.interactive and plan.pending and not plan.blocked:
@@ -80,7 +80,8 @@ class Changing(Session):
         run.take(file, settings)
         plan = run._make_plan()
         run._approvals.remember(plan, datetime.now(UTC), run._asked())
-        return Look(plan, run._remark(), run._by_hand(plan), tuple(options(run._asked())))
+        details = run._details(), run._details_as_data()
+        return Look(plan, run._remark(), run._by_hand(plan), tuple(options(run._asked())), *details)
 
     def apply(self) -> View:
         """Carry out the plan, if exactly it was approved: observes and plans again first, and refuses what differs."""
@@ -125,6 +126,10 @@ class Changing(Session):
     def _details(self) -> View | None:
         """What else an operator has to see before a plan can be judged."""
         return None
+
+    def _details_as_data(self) -> Mapping[str, Any]:
+        """The same as plain data, by name: it stands beside the steps in `plan.json`."""
+        return {}
 
     def _examples(self, *apart_from: str) -> tuple[Step, ...]:
         """On a real target, a blocked step for each example value that this runbook would use."""

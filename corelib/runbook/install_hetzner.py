@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -59,7 +60,7 @@ class InstallHetzner(Changing):
         return observe.observe(self.loaded.fleet, self._robot, self._pins(), self._login_key, notes)
 
     def _carry_out(self, plan: Plan, watch: Watcher) -> Mapping[str, Any]:
-        steps = {step.target.removesuffix("/rescue"): step for step in plan.pending}
+        steps = {planning.machine(step): step for step in plan.pending}
         hosts = [host for host in self.loaded.fleet.dedicated if planning.target(host) in steps]
         self._log = log = installing.Log(watch)
         work = {host.name: partial(self._one, host, steps[planning.target(host)], log) for host in hosts}
@@ -72,14 +73,21 @@ class InstallHetzner(Changing):
 
     def _one(self, host: Dedicated, step: Step, log: installing.Log) -> Mapping[str, Any]:
         """Take one machine to where its step leads; its host key is remembered as soon as it is made."""
-        fleet = self.loaded.fleet
-        job = Job(fleet, host, self._robot, self._login_key, log, self._memory(host))
+        known = self._inventory.read("dedicated").get(host.name, {})
+        left = str(known.get("left_key") or "")
+        job = Job(self.loaded.fleet, host, self._robot, self._login_key, log, self._memory(host), left=left)
+        remember = self._remembering(host, replaces=step.action == "replace")
         if planning.looks(step):
             install.inspect(job)
             return {}
-        content = (self._user_data[host.name], self._installer, self._image)
-        job = Job(fleet, host, self._robot, self._login_key, log, job.memory, *content, desired=step.desired)
-        return install.install(job, self._remembering(host, replaces=step.action == "replace"))
+        if planning.tidies(step):
+            install.tidy(job)
+            entry = {name: value for name, value in known.items() if name not in ("left_behind", "left_key")}
+            remember(entry)
+            return entry
+        user_data = self._user_data[host.name]
+        whole = replace(job, user_data=user_data, installer=self._installer, image=self._image, desired=step.desired)
+        return install.install(whole, remember)
 
     def _remembering(self, host: Dedicated, *, replaces: bool) -> Callable[[Mapping[str, Any]], None]:
         def remember(entry: Mapping[str, Any]) -> None:
@@ -91,7 +99,10 @@ class InstallHetzner(Changing):
         return remember
 
     def _details(self) -> View | None:
-        return installing.disks(dict(self._observed), self.loaded.fleet.dedicated)
+        return installing.disks(self._observed, self.loaded.fleet.dedicated)
+
+    def _details_as_data(self) -> Mapping[str, Any]:
+        return {"disks": installing.disks_as_data(self._observed, self.loaded.fleet.dedicated)}
 
     def _remark(self) -> str:
         return planning.resets(self._planned) if self._planned else ""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from ..fleet import Dedicated, Release
 from ..hetzner.facts import Disk, Observation
@@ -50,20 +51,41 @@ def report(host: Dedicated, release: Release, log: Log) -> View:
         Code("what it has left, read from its rescue system", _left(ends["collected"]))
         if "collected" in ends
         else None,
-        Note(f"Next: {_next(host, failed)}", "bad" if failed else "good"),
+        _next(host, failed, ends),
         Code("what you would type without this tool", by_hand(host, release)),
     )
 
 
-def disks(observations: dict[str, Observation], hosts: tuple[Dedicated, ...]) -> View | None:
+def disks(observations: Mapping[str, Observation], hosts: tuple[Dedicated, ...]) -> View | None:
     """The disks of the machines that are in their rescue systems: which one would be wiped, and which stay."""
-    seen = [
-        (host, one) for host in hosts if host.name in observations for one in observations[host.name].standing.disks
-    ]
+    seen = _seen(observations, hosts)
     rows = [(host.name, *_disk(one), "WIPED" if host.disk in one.names else "stays as it is") for host, one in seen]
     tones: list[Tone] = ["bad" if row[-1] == "WIPED" else "plain" for row in rows]
-    head = ("host", "disk", "model", "serial", "size", "now", "holds", "will be")
+    head = ("host", "disk", "model", "serial", "size", "letter now", "holds", "will be")
     return Table(head, rows, "Disks, as the rescue systems see them", tones) if rows else None
+
+
+def disks_as_data(observations: Mapping[str, Observation], hosts: tuple[Dedicated, ...]) -> list[dict[str, Any]]:
+    """The same as plain data; `wiped` is true of the one that the parameters name."""
+    return [
+        {
+            "host": host.name,
+            "names": sorted(one.names),
+            "model": one.model,
+            "serial": one.serial,
+            "bytes": one.size,
+            "letter_now": one.path,
+            "holds": list(one.holds),
+            "in_use": list(one.uses),
+            "wiped": host.disk in one.names,
+        }
+        for host, one in _seen(observations, hosts)
+    ]
+
+
+def _seen(observations: Mapping[str, Observation], hosts: tuple[Dedicated, ...]) -> list[tuple[Dedicated, Disk]]:
+    known = [host for host in hosts if host.name in observations]
+    return [(host, one) for host in known for one in observations[host.name].standing.disks]
 
 
 def by_hand(host: Dedicated, release: Release) -> str:
@@ -141,11 +163,18 @@ def _left(collected: Progress) -> str:
     return "\n".join(f"# {head}\n{collected.facts[name]}" for name, head in heads.items() if name in collected.facts)
 
 
-def _next(host: Dedicated, failed: Progress | None) -> str:
+def _next(host: Dedicated, failed: Progress | None, ends: dict[str, Progress]) -> Note:
     if failed is None:
-        return f"nothing: {host.name} is up, and the inventory has its host key"
+        return Note(f"Next: nothing: {host.name} is up, and the inventory has its host key", "good")
+    if _state(failed) == "tidied":
+        how = (
+            "it is a step of its plan" if "verified" in ends or len(ends) == 1 else "it is done at the end of that run"
+        )
+        well = "; all before it went well" if len(ends) > 1 else ""
+        return Note(f"Next: run again, to take away what may still be at Robot: {how}{well}", "warn")
     what = failed.detail if "\n" not in failed.detail else "what it said last is above"
-    return (
-        f"{_state(failed)} has failed: {what}\nRemove the cause, and run again: it goes on where the machine is, and "
-        "asks for another approval where anything would be written again."
+    return Note(
+        f"Next: {_state(failed)} has failed: {what}\nRemove the cause, and run again: it goes on where the machine is, "
+        "and asks for another approval where anything would be written again.",
+        "bad",
     )

@@ -6,6 +6,7 @@ import os
 import secrets
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from ..record.listing import find, record
 from ..record.origin import operator
 from . import drafts, filing, inputs
 from .interrupts import Interrupts
+from .news import News
 
 Say = Callable[[str], None]
 
@@ -101,13 +103,13 @@ def _pid(root: Path, run: str) -> int:
 
 
 class _Follower:
-    """Says each event of a journal as it is written."""
+    """Says what is news in a journal as it is written."""
 
     def __init__(self, root: Path, run: str, say: Say) -> None:
         self._root, self._run, self._say = root, run, say
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
-        self._said = 0
+        self._said, self._told = 0, News()
 
     def __enter__(self) -> None:
         self._thread.start()
@@ -127,24 +129,7 @@ class _Follower:
             entries = read(folder) if folder else []
         except JournalError:
             return  # it is being moved to its environment's folder; the next look finds it
-        for entry in entries[self._said :]:
-            line = _line(entry)
-            if line:
-                self._say(line)
+        lines = [self._told.take(entry) for entry in entries[self._said :]]
         self._said = len(entries)
-
-
-def _line(entry: Mapping[str, Any]) -> str:
-    """What a person wants to hear of an entry; empty for the rest."""
-    match entry:
-        case {"kind": "step", "phase": "done", "target": target, "detail": detail}:
-            return f"    ✔ {target} {detail}".rstrip()
-        case {"kind": "step", "phase": "failed", "target": target, "detail": detail}:
-            return f"    ✘ {target} {detail}".rstrip()
-        case {"kind": "result", "stage": stage, "summary": summary, "plan": digest}:
-            return f"  {stage}: {summary} ({digest})"
-        case {"kind": "result", "stage": stage, "result": result}:
-            return f"  {stage}: {result}"
-        case {"kind": "error", "message": message}:
-            return f"  ✘ {message}"
-    return ""
+        for line in (*filter(None, lines), *self._told.due(time.monotonic())):
+            self._say(line)

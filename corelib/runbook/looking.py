@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..plan import Plan, Step
@@ -21,6 +22,8 @@ class Look:
     remark: str
     by_hand: str
     asked: tuple[str, ...] = ()  # what the plan was asked for beside the parameters, as options of the command
+    details: View | None = None  # what else has to be seen before the plan can be judged, …
+    details_as_data: Mapping[str, Any] = field(default_factory=dict)  # … and the same as plain data, by name
 
     @property
     def state(self) -> State:
@@ -32,7 +35,11 @@ class Look:
     def view(self, file: str) -> View:
         """As the notebook shows it; `file` is the parameters file as it was named."""
         remark = Note(self.remark, "warn") if self.remark else None
-        return Page.of(remark, show_plan(self.plan, self._how_to_approve(file), self.by_hand))
+        return Page.of(remark, self.details, show_plan(self.plan, self._how_to_approve(file), self.by_hand))
+
+    def data(self) -> dict[str, Any]:
+        """As plain data."""
+        return content(self.plan, self.remark, self.by_hand, self.details_as_data)
 
     def _how_to_approve(self, file: str) -> str:
         if self.state != "awaiting approval":
@@ -46,7 +53,7 @@ class Look:
 CANNOT = "This plan cannot be approved: remove what blocks it, then plan again."
 
 
-def content(plan: Plan, remark: str, by_hand: str) -> dict[str, Any]:
+def content(plan: Plan, remark: str, by_hand: str, details: Mapping[str, Any]) -> dict[str, Any]:
     """Everything of a plan, its steps in their order; `after` names the steps that each one waits for."""
     return {
         "runbook": plan.runbook,
@@ -58,6 +65,7 @@ def content(plan: Plan, remark: str, by_hand: str) -> dict[str, Any]:
         "checked": plan.checked,
         "warnings": list(plan.warnings),
         "by_hand": by_hand.splitlines(),
+        **details,
         "steps": [_step(step) for step in plan.steps],
         "order": [step.target for step in plan.pending],
         "consents": list(plan.consents),

@@ -1,7 +1,7 @@
 """SSH to exactly the pinned host key: commands and connections on a machine, for everybody who logs in to one."""
 
 from .errors import CommandFailed, CommandTimedOut, HostKeyMismatch, NoSsh, NotLetIn, SshError
-from .keys import KeyPair, fingerprint, private_key
+from .keys import KeyPair, fingerprint, md5, private_key
 from .shell import Address, Done, Shell, host_key
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "SshError",
     "fingerprint",
     "host_key",
+    "md5",
     "private_key",
 ]

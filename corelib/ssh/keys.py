@@ -42,8 +42,7 @@ class KeyPair:
         """The pair of one of asyncssh's private keys."""
         if comment:
             key.set_comment(comment)
-        md5 = key.get_fingerprint("md5").removeprefix("MD5:")
-        return cls(key.export_private_key().decode(), key.export_public_key().decode().strip(), md5)
+        return cls(key.export_private_key().decode(), key.export_public_key().decode().strip(), md5(key))
 
 
 def private_key(text: str) -> Any:
@@ -59,3 +58,9 @@ def fingerprint(key: Any) -> str:
     """SHA-256 of a key, or of a public key's text, as OpenSSH shows it."""
     found = asyncssh.import_public_key(key) if isinstance(key, str) else key
     return str(found.get_fingerprint())
+
+
+def md5(key: Any) -> str:
+    """MD5 of a key, or of a public key's text, as Robot names it: without a prefix."""
+    found = asyncssh.import_public_key(key) if isinstance(key, str) else key
+    return str(found.get_fingerprint("md5")).removeprefix("MD5:")

@@ -17,12 +17,13 @@ import pytest
 import requests
 
 from corelib.errors import Refused, ServiceFailed, TimedOut
-from corelib.hetzner.errors import LoginRefused, NoAnswer, ResetUnknown
-from corelib.hetzner.facts import Pin
+from corelib.hetzner import install, rescue
+from corelib.hetzner.errors import LeftBehind, LoginRefused, NoAnswer, ResetUnknown
+from corelib.hetzner.facts import Pin, Rescue
 from corelib.hetzner.observe import observe
 from corelib.hetzner.robot import Robot
 from corelib.plan import Progress, approve, permit
-from corelib.ssh import HostKeyMismatch
+from corelib.ssh import HostKeyMismatch, KeyPair
 from tests.hetzner.relay import Relay
 from tests.hetzner.rig import QUICK, Rig
 from tests.lab.robot.standin import StandIn, running
@@ -245,8 +246,8 @@ def test_a_machine_that_never_comes_up_is_a_time_out(tmp_path: Path) -> None:
 class Forgetful(Robot):
     """Resets, and loses the answer; at the end it cannot be reached any more."""
 
-    def reset(self, number: int, kind: Any = "hw") -> None:
-        super().reset(number, kind)
+    def reset(self, number: int, kind: Any = "hw", *more: Any) -> None:
+        super().reset(number, kind, *more)
         raise ResetUnknown("resetting", "no answer in time")
 
     def delete_key(self, fingerprint: str) -> None:
@@ -274,8 +275,62 @@ def test_lost_answers_and_lost_connections_do_not_start_anything_twice(standin: 
     assert any("not sent again" in text for text in waits)
     assert len([one for one in standin.requests("/reset/321") if one[0] == "POST"]) == len(resets) + 1
     assert rig.phases("failed") == ["tidied", "tidied"]
-    assert entry["left_behind"].startswith("the key ")
-    assert rig.plan(entry).empty
+    assert f"our temporary key {entry['left_key']} may still be there (no connection)" in entry["left_behind"]
+    assert set(rig.robot().key_names()) == {entry["left_key"]}
+    assert [step.action for step in rig.plan(entry).steps] == ["keep", "change"]
+    install.tidy(rig.job(left=entry["left_key"]))
+    assert rig.robot().key_names() == {}
+
+
+def test_what_was_left_at_robot_is_known_again_and_taken_away(standin: StandIn) -> None:
+    """It bears the name of this server's installs, so that any other would be refused because of it."""
+    rig = Rig.on(standin)
+    left = rig.robot().add_key("coreos-runbooks ded-lab-01 (temporary)", KeyPair.new("left").public)
+    with pytest.raises(Refused, match="somebody else installs it"):
+        rig.inspect()
+    rig.inspect(left=left)
+    assert rig.robot().key_names() == {}
+    left = rig.robot().add_key("coreos-runbooks ded-lab-01 (temporary)", KeyPair.new("left").public)
+    rig.robot().arm_rescue(321, left)
+    install.tidy(rig.job(left=left))
+    assert rig.robot().key_names() == {}
+    assert not rig.robot().rescue(321).active
+
+
+class Gone(Robot):
+    """It cannot be reached when it comes to tidying up."""
+
+    def disarm_rescue(self, number: int) -> None:
+        raise NoAnswer("disarming", "no connection")
+
+    def delete_key(self, fingerprint: str) -> None:
+        raise NoAnswer("deleting the key", "no connection")
+
+
+def test_all_that_is_left_at_robot_is_named(rig: Rig) -> None:
+    def interrupt(event: Progress) -> None:
+        if event.target.endswith("/resetting") and event.phase == "begin":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        rig.inspect(robot=rig.robot(Gone), watch=interrupt)
+    (note,) = caught.value.__notes__
+    assert "the next boot then goes there, and not to the disk (no connection)" in note
+    assert f"our temporary key {rig.job().key.md5} may still be there (no connection)" in note
+    install.tidy(rig.job(left=rig.job().key.md5))
+    assert not rig.robot().rescue(321).active
+
+
+def test_one_part_of_tidying_up_does_not_wait_for_the_other(rig: Rig) -> None:
+    class Half(Robot):
+        def rescue(self, number: int) -> Rescue:
+            raise NoAnswer("looking", "503 MAINTENANCE")
+
+    key = rig.job().key
+    rig.robot().add_key("coreos-runbooks ded-lab-01 (temporary)", key.public)
+    with pytest.raises(LeftBehind, match=f"may still be armed.*503.*{key.md5} is not at Robot any more"):
+        rescue.tidy(rig.job(robot=rig.robot(Half)))
+    assert rig.robot().key_names() == {}
 
 
 async def _in_rescue(rig: Rig, command: str) -> None:

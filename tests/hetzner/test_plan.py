@@ -12,7 +12,7 @@ from corelib import parameters
 from corelib.fleet import Image
 from corelib.hetzner.facts import Disk, Installed, Note, Observation, Pin, Server, Standing
 from corelib.hetzner.loopback import is_loopback
-from corelib.hetzner.plan import looks, plan, resets, wanted
+from corelib.hetzner.plan import looks, machine, plan, resets, tidies, wanted
 from corelib.plan import Plan, examples
 from tests.hetzner.rig import PARAMETERS, fleet, with_host
 
@@ -105,6 +105,15 @@ def test_a_write_of_which_nothing_is_known_is_looked_at_and_never_repeated() -> 
     again = make(Observation(SERVER, note=replace(BEGUN, open=False), standing=RESCUE))
     first = make(Observation(SERVER, note=PINNED, standing=RESCUE))
     assert again.digest != first.digest, "another attempt needs another approval"
+
+
+def test_what_an_install_has_left_at_robot_is_a_step_of_its_own() -> None:
+    keep, tidy = make(Observation(SERVER, replace(PIN, left="07:03"), RUNNING)).steps
+    assert (keep.action, tidy.action, tidy.consent) == ("keep", "change", "")
+    assert "07:03" in tidy.what
+    assert (tidies(tidy), looks(tidy), machine(tidy)) == (True, False, keep.target)
+    (look,) = make(Observation(SERVER, replace(PIN, left="07:03"), silence="no route to host")).steps
+    assert looks(look), "an install takes it away by itself"
 
 
 def test_the_script_of_another_plan_blocks() -> None:

@@ -22,6 +22,7 @@ from corelib.hetzner.errors import (
     RobotError,
 )
 from corelib.hetzner.robot import Robot
+from corelib.ssh import md5
 
 SERVER = {
     "server_ip": "192.0.2.1", "server_number": 321, "server_name": "ded", "product": "EX44", "dc": "FSN1",
@@ -140,11 +141,57 @@ def test_a_get_ends_with_the_patience(scripted: Scripted) -> None:
     assert len(scripted.seen) == 1
 
 
-@pytest.mark.parametrize("silence", [None, error(503, "MAINTENANCE")])
-def test_a_reset_is_never_sent_twice(scripted: Scripted, silence: Any) -> None:
+@pytest.mark.parametrize("silence", [None, (502, b"bad gateway")])
+def test_a_reset_whose_answer_is_lost_is_never_sent_twice(scripted: Scripted, silence: Any) -> None:
     with pytest.raises(ResetUnknown, match="before anything is sent again"):
         robot(scripted, silence).reset(321)
     assert scripted.seen == [("POST", "/reset/321", "type=hw")]
+
+
+def test_a_reset_that_robot_did_not_do_is_sent_again(scripted: Scripted) -> None:
+    robot(scripted, error(503, "MAINTENANCE"), (200, {})).reset(321, "sw")
+    assert scripted.seen == [("POST", "/reset/321", "type=sw")] * 2
+
+
+def test_but_not_where_the_machine_goes_down(scripted: Scripted) -> None:
+    robot(scripted, error(503, "MAINTENANCE")).reset(321, "sw", lambda: True)
+    assert len(scripted.seen) == 1
+
+
+def test_and_not_for_ever(scripted: Scripted) -> None:
+    with pytest.raises(NoAnswer, match="503 MAINTENANCE"):
+        robot(scripted, error(503, "MAINTENANCE"), patience=1.0).reset(321)
+    assert len(scripted.seen) == 2
+
+
+ARMED = {"rescue": {"active": True, "authorized_key": [{"key": {"fingerprint": "aa:bb"}}]}}
+IDLE = {"rescue": {"active": False}}
+PUBLIC = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINQ1NTE5AAAAINQ1NTE5AAAAINQ1NTE5AAAAINQ1NTE5 me"
+KEY = {"key": {"fingerprint": md5(PUBLIC), "name": "me"}}
+
+
+@pytest.mark.parametrize("silence", [None, error(503, "MAINTENANCE")])
+@pytest.mark.parametrize(
+    ("change", "look", "undone", "done"),
+    [
+        (lambda client: client.arm_rescue(321, "aa:bb"), "/boot/321/rescue", IDLE, ARMED),
+        (lambda client: client.disarm_rescue(321), "/boot/321/rescue", ARMED, IDLE),
+        (lambda client: client.add_key("me", PUBLIC), "/key", [], [KEY]),
+        (lambda client: client.delete_key(KEY["key"]["fingerprint"]), "/key", [KEY], []),
+    ],
+)
+def test_a_change_is_asked_for_again_only_where_it_was_not_made(
+    scripted: Scripted, silence: Any, change: Any, look: str, undone: Any, done: Any
+) -> None:
+    change(robot(scripted, silence, (200, undone), (200, {})))
+    asked = [method for method, _, _ in scripted.seen]
+    assert asked[1:2] == ["GET"]
+    assert asked[0] == asked[2] != "GET"
+    assert scripted.seen[1][1] == look
+
+    scripted.seen.clear()
+    change(robot(scripted, silence, (200, done)))
+    assert len(scripted.seen) == 2, "asked, and looked"
 
 
 def test_forms_are_as_robot_reads_them(scripted: Scripted) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from corelib import lab
+from corelib.hetzner.robot import Robot
 from corelib.record import read
+from corelib.ssh import KeyPair
 from tests.project import ROOT, lay_out
 
 from . import papermill
@@ -64,6 +67,12 @@ def test_look_plan_consent_install_and_no_change(root: Path) -> None:
         assert "PRIVATE KEY" not in text
     assert not list((root / "state/lab/installs").glob("*.json")), "nothing is remembered of an install that has ended"
 
+    robot, key = _leave_a_key(root)
+    tidied = _approved(root)
+    assert tidied.record.outcome == "succeeded", tidied.shown[-2000:]
+    assert _done(tidied) == ["ded-lab-01/tidied"]
+    assert key not in robot.key_names()
+
     again = papermill.run(root, "install-hetzner", *LAB)
     assert again.record.outcome == "no change"
 
@@ -115,6 +124,18 @@ def _approved(root: Path) -> papermill.Run:
     """Plan, and apply exactly that."""
     planned = papermill.run(root, "install-hetzner", *LAB)
     return papermill.run(root, "install-hetzner", *LAB, "-p", "approved_plan", _digest_of(planned))
+
+
+def _leave_a_key(root: Path) -> tuple[Robot, str]:
+    """As an install does whose Robot is in maintenance at its end."""
+    folder, inventory = root / ".lab" / "127.0.10.0-24", root / "state" / "lab" / "inventory.json"
+    login = (folder / "robot-user").read_text(), (folder / "robot-password").read_text()
+    robot = Robot("https://127.0.10.250:8445", *login, str(folder / "ca.pem"))
+    key = robot.add_key("coreos-runbooks ded-lab-01 (temporary)", KeyPair.new("left").public)
+    known = json.loads(inventory.read_text())
+    known["dedicated"]["ded-lab-01"] |= {"left_behind": "our key", "left_key": key}
+    inventory.write_text(json.dumps(known))
+    return robot, key
 
 
 def _digest_of(run: papermill.Run) -> str:

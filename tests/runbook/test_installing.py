@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from pathlib import Path
 
 import pytest
 
-from corelib.hetzner.facts import Disk, Observation, Standing
+from corelib.hetzner.facts import Disk, Note, Observation, Server, Standing
 from corelib.plan import Progress
+from corelib.project import Project
 from corelib.runbook import installing
+from corelib.runbook.install_hetzner import InstallHetzner
 from tests.hetzner.rig import fleet
+from tests.project import lay_out
 
 LAB = fleet()
 HOST = LAB.dedicated[0]
@@ -53,6 +58,15 @@ def told(*events: Event) -> str:
             [*WRITTEN, ("installed", "done", ""), ("verified on disk", "done", "ROOT"), ("up", "failed", "silence")],
             ["the new system, checked before the reboot: ROOT", "up has failed: silence", "another approval"],
         ),
+        (
+            [*WRITTEN, ("verified", "done", ""), ("tidied", "failed", "our key may still be there")],
+            ["At Robot: our key may still be there", "it is a step of its plan; all before it went well"],
+        ),
+        (
+            [*LOOKED[:2], ("tidied", "failed", "our key may still be there")],
+            ["At Robot: our key may still be there", "it is done at the end of that run"],
+        ),
+        ([("tidied", "failed", "our key may still be there")], ["run again", "it is a step of its plan"]),
         ([("up", "begin", ""), ("up", "done", "")], ["Wiped: nothing", "which an earlier run has written"]),
     ],
 )
@@ -87,15 +101,36 @@ def test_an_event_that_was_not_taken_is_not_told() -> None:
     assert log.of(HOST.name) == []
 
 
-def test_the_disks_and_what_becomes_of_them() -> None:
+def disks() -> tuple[Disk, Disk]:
     shared = {"size": 8 * 10**9, "writable": True, "removable": False}
     mine = Disk("/dev/sda", HOST.disk, "S1", "M", names=frozenset((HOST.disk,)), **shared)  # type: ignore[arg-type]
     other = Disk("/dev/sdb", "wwn-0x2", "S2", "M", holds=("ext4",), uses=("/dev/sdb at /mnt",), **shared)  # type: ignore[arg-type]
-    view = installing.disks({HOST.name: Observation(None, standing=Standing("rescue", (mine, other)))}, (HOST,))
+    return mine, replace(other, names=frozenset(("wwn-0x2",)))
+
+
+def test_the_disks_and_what_becomes_of_them() -> None:
+    view = installing.disks({HOST.name: Observation(None, standing=Standing("rescue", disks()))}, (HOST,))
     assert view is not None
-    first, second = view.text().splitlines()[2:]
+    head, first, second = view.text().splitlines()[1:]
+    assert "letter now" in head
     assert first.startswith("✘")
     assert first.endswith("WIPED")
     assert "ext4 in use: /dev/sdb at /mnt" in second
     assert second.endswith("stays as it is")
     assert installing.disks({}, (HOST,)) is None
+
+
+def test_who_looks_without_a_run_sees_every_disk_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The digest can be approved from there, so all that the form's page shows has to be there as well."""
+    server = Server(HOST.server, HOST.name, str(HOST.address), "EX44", "FSN1", "ready", cancelled=False)
+    seen = Observation(server, note=Note(salt="00", host_keys=("SHA256:r",)), standing=Standing("rescue", disks()))
+    monkeypatch.setattr(InstallHetzner, "_look", lambda _: {HOST.name: seen})
+    root = lay_out(tmp_path / "project", "127.0.2")
+    found = InstallHetzner.look(root / "parameters" / "lab.yaml", {}, Project(root))
+    text, data = found.view("parameters/lab.yaml").text(), found.data()
+    assert "To approve exactly this" in text
+    assert [line.split()[-1] for line in text.splitlines() if " ded-lab-01  wwn-" in line] == ["WIPED", "is"]
+    assert [(one["names"], one["holds"], one["wiped"]) for one in data["disks"]] == [
+        ([HOST.disk], [], True),
+        (["wwn-0x2"], ["ext4"], False),
+    ]

@@ -95,6 +95,8 @@ def test_a_dedicated_machine_is_looked_at_too_and_its_consent_is_in_the_command(
     code, said = runbooks(root, "plan", "install-hetzner", *LAB)
     assert code == 6
     assert "--consent 'wipe wwn-0x5000c500a1b2c3d4 of ded-lab-01'" in said
+    assert said.count("stays as it is") == 1
+    assert [one["wiped"] for one in planned(root, "install-hetzner", *LAB)[1]["disks"]].count(True) == 1
 
 
 def test_what_is_blocked_cannot_be_approved(root: Path) -> None:

@@ -91,8 +91,8 @@ def test_hetzner_killed_and_resumed(
 class Cut(Robot):
     """Its run is cut off when it has pressed the button."""
 
-    def reset(self, number: int, kind: Any = "hw") -> None:
-        super().reset(number, kind)
+    def reset(self, number: int, kind: Any = "hw", *more: Any) -> None:
+        super().reset(number, kind, *more)
         raise KeyboardInterrupt
 
 
@@ -107,9 +107,9 @@ class Armed(Robot):
 class Pressed(Robot):
     """The machine boots it right before the button is pressed again, which ends it, and nothing is armed any more."""
 
-    def reset(self, number: int, kind: Any = "hw") -> None:
+    def reset(self, number: int, kind: Any = "hw", *more: Any) -> None:
         booted(self, number)
-        super().reset(number, kind)
+        super().reset(number, kind, *more)
 
 
 def booted(robot: Robot, number: int) -> None:

@@ -41,10 +41,13 @@ class Memory:
             self.keep(salt=secrets.token_hex(16))
         return self.note.salt
 
-    def forget(self) -> None:
-        """The install has ended."""
-        self._path.unlink(missing_ok=True)
-        self.note = NOTHING
+    def end(self) -> None:
+        """The install has come to its end: it is counted, and nothing else of it is kept.
+
+        The count is part of what is approved next: without it the same content would be the same plan again.
+        """
+        self.note = Note(installs=self.note.installs)
+        self.keep(installs=self.note.installs + 1)
 
 
 def _read(path: Path) -> Note:
@@ -54,5 +57,9 @@ def _read(path: Path) -> Note:
     except FileNotFoundError:
         return NOTHING
     except (OSError, ValueError, TypeError, KeyError) as problem:
-        remedy = "look at the machine (Robot, vKVM), then move the file away: the install begins with a look again"
+        plans = path.parent.parent / "plans"
+        remedy = (
+            f"look at the machine (Robot, vKVM), then move the file away, and {plans} with it, as what was approved "
+            "there would count once more: the install begins with a look again"
+        )
         raise BadInput(f"reading what the last install noted in {path}", str(problem), remedy) from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -73,12 +74,12 @@ class InstallHetzner(Changing):
     def _one(self, host: Dedicated, step: Step, log: installing.Log) -> Mapping[str, Any]:
         """Take one machine to where its step leads; its host key is remembered as soon as it is made."""
         fleet = self.loaded.fleet
-        job = Job(fleet, host, self._robot, self._login_key, log, self._memory(host))
+        job = Job(fleet, host, self._robot, self._login_key, log, self._memory(host), desired=step.desired)
         if planning.looks(step):
             install.inspect(job)
             return {}
-        content = (self._user_data[host.name], self._installer, self._image)
-        job = Job(fleet, host, self._robot, self._login_key, log, job.memory, *content, desired=step.desired)
+        user_data = self._user_data[host.name]
+        job = replace(job, user_data=user_data, installer=self._installer, image=self._image)
         return install.install(job, self._remembering(host, replaces=step.action == "replace"))
 
     def _remembering(self, host: Dedicated, *, replaces: bool) -> Callable[[Mapping[str, Any]], None]:

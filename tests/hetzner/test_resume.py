@@ -84,8 +84,8 @@ def test_what_is_remembered_holds_no_secret_and_outlives_the_run(rig: Rig) -> No
     text = memory._path.read_text()
     assert "PRIVATE" not in text
     assert rig.standin.operator not in text
-    memory.forget()
-    assert rig.memory.note == Note()
+    memory.end()
+    assert rig.memory.note == Note(installs=1), "nothing of it is kept but that it was"
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import BadInput
+from ..errors import BadInput, ServiceFailed
 from .facts import NOTHING, Note
 
 
@@ -40,6 +42,20 @@ class Memory:
         if not self.note.salt:
             self.keep(salt=secrets.token_hex(16))
         return self.note.salt
+
+    @contextmanager
+    def judging(self, remedy: str) -> Iterator[None]:
+        """What is found bad within it ends this attempt at writing: the next plan is of another one.
+
+        Raises ServiceFailed, with the remedy added; a connection that was lost is no finding.
+        """
+        try:
+            yield
+        except ServiceFailed as problem:
+            self.keep(failed=problem.found)
+            raise ServiceFailed(
+                problem.doing, problem.found, ". ".join(filter(None, (problem.remedy, remedy)))
+            ) from None
 
     def end(self) -> None:
         """The install has come to its end: it is counted, and nothing else of it is kept.

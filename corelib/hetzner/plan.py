@@ -162,8 +162,8 @@ def _looked_at(
 ) -> dict[str, Any]:
     """What a look is approved for: the system that it interrupts, and why; by no word that changes of itself."""
     note, pin = observed.note, observed.pin
-    cause: Any = "a write was lost" if lost else "silence"
-    if not lost and observed.installed is not None:
+    cause: Any = "a write was lost" if lost else note.failed or "silence"
+    if not lost and not note.failed and observed.installed is not None:
         cause = {change.name: [change.old, change.new] for change in changes}
     interrupted = pin.host_key_fingerprint if pin is not None else "never installed"
     return {**_place(fleet, host, note), "attempt": note.attempt + 1, "interrupts": interrupted, "cause": cause}
@@ -222,7 +222,7 @@ def _disagreement(host: Dedicated, server: Server | None) -> str:
 
 def _imposture(observed: Observation) -> str:
     """That something answers with another host key than the installed system's."""
-    if not observed.impostor or observed.pin is None:
+    if not observed.impostor or observed.pin is None or observed.note.failed:  # what was written does not answer
         return ""
     return (
         f"it answers with the host key {observed.impostor}, pinned is {observed.pin.host_key_fingerprint}: find out "
@@ -244,6 +244,8 @@ def _changes(fleet: Fleet, host: Dedicated, observed: Observation, desired: Mapp
 
 
 def _why(observed: Observation, changes: tuple[Change, ...]) -> str:
+    if observed.note.failed:
+        return f"the last attempt at writing has failed: {observed.note.failed}"
     if observed.standing.script == "bad":
         return "the last attempt at writing has failed, and its disk is not bootable"
     if observed.pin is None or not observed.pin.known:

@@ -160,6 +160,19 @@ def test_a_look_that_was_cut_off_goes_on_under_its_approval_while_nothing_answer
     assert make(SILENT).digest == make(replace(SILENT, silence="it timed out")).digest
 
 
+@pytest.mark.parametrize("standing", [Standing("installed"), Standing(silence="another system answers"), RESCUE])
+def test_what_was_written_and_is_bad_is_another_attempt(standing: Standing) -> None:
+    """Also where the system of before answers instead of it, which is no impostor then."""
+    note, pin = replace(ON_DISK, failed="it follows the channel alpha"), replace(PIN, pending=True, replaces=True)
+    seen = Observation(SERVER, pin, note=note, standing=standing, impostor="SHA256:old")
+    (step,) = make(seen).steps
+    assert looks(step) == (standing != RESCUE)
+    assert step.desired["attempt"] == 2
+    assert step.why.startswith("the last attempt at writing has failed: it follows the channel alpha")
+    otherwise = replace(seen, note=replace(note, failed="etcd runs on it"))
+    assert (make(otherwise).digest != make(seen).digest) == looks(step), "a look is approved for its cause"
+
+
 def test_the_script_of_another_plan_blocks() -> None:
     running = replace(RESCUE, script="running")
     (step,) = make(Observation(SERVER, note=replace(BEGUN, wanted="other"), standing=running)).steps

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import TypeVar
 
 from ..errors import RunbookError, ServiceFailed, TimedOut
 from ..ssh import Address, CommandFailed, CommandTimedOut, HostKeyMismatch, NoSsh, NotLetIn, Shell
@@ -13,6 +14,13 @@ from .job import Job
 from .rescue import UNSEEN
 from .stages import Stage
 
+P = TypeVar("P", TimedOut, ServiceFailed)
+
+_AGAIN = "plan again, and approve another attempt"
+_ANOTHER = (
+    "another system than the new one has booted: in its firmware (vKVM in Robot) another disk comes first, or an entry "
+    "of before; correct the order"
+)
 _OFF = 120.0  # seconds that a clock may be off right after the first boot, before its own synchronisation is done
 
 
@@ -37,7 +45,10 @@ def arrive(job: Job) -> Installed:
             stage.detail = f"{address} answers with its pinned host key, and lets the operator in"
     except TimedOut as problem:
         raise _collect(job, problem) from None
-    with job.stages.stage("verified") as stage:
+    except HostKeyMismatch as problem:
+        job.memory.keep(failed=problem.found)
+        raise _collect(job, ServiceFailed(problem.doing, problem.found, _ANOTHER)) from None
+    with job.stages.stage("verified") as stage, job.memory.judging(f"To install it anew, {_AGAIN}"):
         found, settled = _verify(job, address, stage)
         stage.detail = (
             f"{found.distribution} {found.version}, host name and user-data as planned, root on {settled.root_serial}, "
@@ -94,7 +105,7 @@ def _once_more(job: Job, stage: Stage, helped: list[bool], met: str) -> None:
         stage.say(f"{problem.found}; it is not sent again: waiting whether it happened")
 
 
-def _collect(job: Job, problem: TimedOut) -> TimedOut:
+def _collect(job: Job, problem: P) -> P:
     """What the machine says from its rescue system, where it is left; nothing is ever written again by itself."""
     try:
         rescue.claim(job)
@@ -104,15 +115,16 @@ def _collect(job: Job, problem: TimedOut) -> TimedOut:
             stage.detail = "the machine is in its rescue system again: its disks, boot entries and journal were read"
     except RunbookError as other:
         found = f"{problem.found}. Its rescue system could not be asked either: {other.found}"
-        return TimedOut(problem.doing, found, problem.remedy)
+        remedy = f"{problem.remedy}. Then {_AGAIN}" if job.memory.note.failed else problem.remedy
+        return type(problem)(problem.doing, found, remedy)
     last = stage.facts["journal"].splitlines()[-1][-300:]
     found = f"{problem.found}. It is in its rescue system again, and nothing was written. Its journal: {last}"
-    return TimedOut(problem.doing, found, f"{problem.remedy}. To install it anew: plan again")
+    return type(problem)(problem.doing, found, f"{problem.remedy}. To install it anew, {_AGAIN}")
 
 
 def _verify(job: Job, address: Address, stage: Stage) -> tuple[Installed, Settled]:
     """The new system is what was planned; it may take a moment to take its name."""
-    doing, seen = f"verifying {job.host.name}", ["it did not answer"]
+    doing, seen = f"verifying {job.host.name}", [""]
 
     def look() -> tuple[Installed, Settled] | None:
         try:
@@ -128,10 +140,12 @@ def _verify(job: Job, address: Address, stage: Stage) -> tuple[Installed, Settle
     try:
         found, settled = stage.until(look, job.deadlines.settle, f"the host name {job.host.name}")
     except TimedOut:
+        if not seen[0]:
+            raise TimedOut(doing, "it has let the operator in, and does not answer any more", UNSEEN) from None
         remedy = "its user-data was not applied: see `journalctl -t coreos-cloudinit` on it"
         raise ServiceFailed(doing, seen[0], remedy) from None
     if wrong := [*_wrong(job, found), *_unsettled(job, settled)]:
-        raise ServiceFailed(doing, "; ".join(wrong), "look at it, then install it again")
+        raise ServiceFailed(doing, "; ".join(wrong), "look at it")
     return found, settled
 
 

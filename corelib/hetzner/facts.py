@@ -162,11 +162,15 @@ class Standing:
 class Note:
     """How far an install is, as its last run saw it.
 
-    `before` is the last boot of the rescue system before ours was armed; `host_keys` are those of ours. `attempt`
-    counts how often a write was begun, and `open` says that the last one is neither given up nor lost; `wanted` names
-    what it writes, `target` the disk as it was approved. `host_key` is the new system's, once it was made.
+    `installs` counts those that came to their end, and is all that is kept of them. `look` is the content of a look at
+    the disks that was begun and has not ended. `before` is the last boot of the rescue system before ours was armed;
+    `host_keys` are those of ours. `attempt` counts how often a write was begun, and `open` says that the last one is
+    neither given up nor lost; `wanted` names what it writes, `target` the disk as it was approved, and `failed` why
+    what it has written is no good. `host_key` is the new system's, once it was made.
     """
 
+    installs: int = 0
+    look: Mapping[str, Any] = field(default_factory=dict)
     state: str = ""
     salt: str = ""
     before: Mapping[str, Any] | None = None
@@ -176,9 +180,15 @@ class Note:
     open: bool = False
     wanted: str = ""
     target: Mapping[str, Any] = field(default_factory=dict)
+    failed: str = ""
     host_key: str = ""
     host_key_fingerprint: str = ""
     states: Mapping[str, str] = field(default_factory=dict)  # when each state was reached last, UTC
+
+    @property
+    def idle(self) -> bool:
+        """Whether no install is under way."""
+        return self == Note(installs=self.installs)
 
 
 NOTHING = Note()

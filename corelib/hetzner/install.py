@@ -32,7 +32,8 @@ Remember = Callable[[Mapping[str, Any]], None]
 def inspect(job: Job) -> tuple[Disk, ...]:
     """Boot the machine into its rescue system, and return its disks; nothing is written on any of them.
 
-    To be called under an approved plan. The machine is left in its rescue system. Raises RunbookError.
+    To be called under an approved plan, of which `job.desired` is the step's content. The machine is left in its rescue
+    system. Raises RunbookError.
     """
     return _tidied(_heard(job), _inspect)[0]
 
@@ -48,7 +49,7 @@ def install(job: Job, remember: Remember = lambda _: None) -> dict[str, Any]:
     entry, left = _tidied(_heard(job), lambda one: _install(one, remember))
     whole = {**entry, **({"left_behind": left, "left_key": job.key.md5} if left else {})}
     remember(whole)
-    job.memory.forget()
+    job.memory.end()
     return whole
 
 
@@ -62,7 +63,10 @@ def _inspect(job: Job) -> tuple[Disk, ...]:
     found = standing.look(job.host, job.memory.note, job.login_key)
     if found.script == "running":
         raise Refused(f"resetting {job.host.name}", "an install script runs on it", "wait for its end, then plan again")
-    return writing.inventory(job, job.rescue if found.system == "rescue" else rescue.boot(job))
+    job.memory.keep(look=dict(job.desired))
+    disks = writing.inventory(job, job.rescue if found.system == "rescue" else rescue.boot(job))
+    job.memory.keep(look={})
+    return disks
 
 
 def _install(job: Job, remember: Remember) -> dict[str, Any]:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import BadInput
+from ..errors import BadInput, ServiceFailed
 from .facts import NOTHING, Note
 
 
@@ -41,10 +43,27 @@ class Memory:
             self.keep(salt=secrets.token_hex(16))
         return self.note.salt
 
-    def forget(self) -> None:
-        """The install has ended."""
-        self._path.unlink(missing_ok=True)
-        self.note = NOTHING
+    @contextmanager
+    def judging(self, remedy: str) -> Iterator[None]:
+        """What is found bad within it ends this attempt at writing: the next plan is of another one.
+
+        Raises ServiceFailed, with the remedy added; a connection that was lost is no finding.
+        """
+        try:
+            yield
+        except ServiceFailed as problem:
+            self.keep(failed=problem.found)
+            raise ServiceFailed(
+                problem.doing, problem.found, ". ".join(filter(None, (problem.remedy, remedy)))
+            ) from None
+
+    def end(self) -> None:
+        """The install has come to its end: it is counted, and nothing else of it is kept.
+
+        The count is part of what is approved next: without it the same content would be the same plan again.
+        """
+        self.note = Note(installs=self.note.installs)
+        self.keep(installs=self.note.installs + 1)
 
 
 def _read(path: Path) -> Note:
@@ -54,5 +73,9 @@ def _read(path: Path) -> Note:
     except FileNotFoundError:
         return NOTHING
     except (OSError, ValueError, TypeError, KeyError) as problem:
-        remedy = "look at the machine (Robot, vKVM), then move the file away: the install begins with a look again"
+        plans = path.parent.parent / "plans"
+        remedy = (
+            f"look at the machine (Robot, vKVM), then move the file away, and {plans} with it, as what was approved "
+            "there would count once more: the install begins with a look again"
+        )
         raise BadInput(f"reading what the last install noted in {path}", str(problem), remedy) from None

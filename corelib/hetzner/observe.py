@@ -38,7 +38,7 @@ def observe(
 
 def _ask(fleet: Fleet, host: Dedicated, known: Observation, login_key: str, robot: Robot) -> Observation:
     """Ask what an install has left under way, else the installed system, if one was ever installed by us."""
-    if known.note != NOTHING:
+    if not known.note.idle:
         found = standing.look(host, known.note, login_key)
         known = replace(known, standing=found)
         if found.system != "silent":

@@ -12,7 +12,7 @@ from ..plan import Action, Change, Plan, Step
 from . import guards
 from . import position as positions
 from .disks import describe
-from .facts import NOTHING, Disk, Installed, Observation, Server
+from .facts import Disk, Installed, Note, Observation, Server
 
 RUNBOOK = "install-hetzner"
 RESETS_AN_HOUR = 50  # Robot's limit of POST /reset
@@ -35,8 +35,8 @@ def plan(
     """
     steps = list(refused)
     for host in fleet.dedicated:
-        desired = _desired(fleet, host, user_data[host.name], installer_sha256)
         observed = observations.get(host.name, Observation(None))
+        desired = _desired(fleet, host, observed.note, user_data[host.name], installer_sha256)
         steps.append(step := _step(fleet, host, observed, desired))
         if step.action == "keep" and observed.pin and observed.pin.left:
             steps.append(_leftover(host, observed.pin.left))
@@ -83,7 +83,7 @@ def resets(plan: Plan) -> str:
     return f"Robot allows {RESETS_AN_HOUR} resets in an hour: {count} machines take at least {hours} h"
 
 
-def _desired(fleet: Fleet, host: Dedicated, user_data: bytes, installer_sha256: str) -> dict[str, Any]:
+def _desired(fleet: Fleet, host: Dedicated, note: Note, user_data: bytes, installer_sha256: str) -> dict[str, Any]:
     hetzner = fleet.hetzner
     source: dict[str, Any] = {}
     if hetzner and hetzner.image:
@@ -91,9 +91,7 @@ def _desired(fleet: Fleet, host: Dedicated, user_data: bytes, installer_sha256: 
     elif hetzner and hetzner.mirror:
         source = {"mirror": hetzner.mirror}
     return {
-        "server": host.server,
-        "address": str(host.address),
-        "ssh_port": host.ssh_port,
+        **_place(fleet, host, note),
         "disk": host.disk,
         "release": fleet.release.model_dump(mode="json"),
         "user_data_sha256": hashlib.sha256(user_data).hexdigest(),
@@ -102,12 +100,23 @@ def _desired(fleet: Fleet, host: Dedicated, user_data: bytes, installer_sha256: 
     }
 
 
+def _place(fleet: Fleet, host: Dedicated, note: Note) -> dict[str, Any]:
+    """Which machine, for which environment, and how often it was installed before: no approval outlives an install."""
+    return {
+        "environment": fleet.environment,
+        "server": host.server,
+        "address": str(host.address),
+        "ssh_port": host.ssh_port,
+        "installs": note.installs,
+    }
+
+
 def _step(fleet: Fleet, host: Dedicated, observed: Observation, desired: dict[str, Any]) -> Step:
     if problem := _disagreement(host, observed.server) or _imposture(observed):
         return _blocked(host, problem, desired)
     note, now = observed.note, observed.installed
     changes = _changes(fleet, host, observed, desired)
-    if note == NOTHING and now is not None and not changes:
+    if note.idle and now is not None and not changes:
         why = f"installed: {now.distribution} {now.version} answers with its pinned host key, its user-data is the same"
         return Step(target(host), "keep", f"{host.name} at {host.address}", why, desired=desired)
     return _next(fleet, host, observed, desired, changes)
@@ -121,7 +130,7 @@ def _next(
     if position == "busy":
         return _blocked(host, "the install script of another plan runs on it: wait for its end", desired)
     if position in ("arm", "lost"):
-        return _look(host, observed, changes, lost=position == "lost")
+        return _look(fleet, host, observed, changes, lost=position == "lost")
     attempt = positions.attempt(note, now, wanted(desired))
     goes_on = attempt == note.attempt
     if goes_on:
@@ -145,17 +154,18 @@ def _next(
     )
 
 
-def _look(host: Dedicated, observed: Observation, changes: tuple[Change, ...], *, lost: bool) -> Step:
+def _look(fleet: Fleet, host: Dedicated, observed: Observation, changes: tuple[Change, ...], *, lost: bool) -> Step:
     why = f"{_why(observed, changes)}; which disk is wiped is planned when its disks have been looked at"
     if lost:
         why = f"a write was begun, and what became of it is not known: {observed.standing.silence}"
+    under_way = observed.note.look if observed.installed is None else {}  # it has reset the machine already
     return Step(
         target=f"{target(host)}{_LOOK}",
         action="change",
         what=f"boot the rescue system, and look at the disks, of {_words(host, observed.server)}; nothing is written",
         why=why,
         interrupts=f"{host.name} is reset at once, and stays in its rescue system",
-        desired={"server": host.server, "address": str(host.address), "ssh_port": host.ssh_port},
+        desired=under_way or _looked_at(fleet, host, observed, changes, lost=lost),
     )
 
 
@@ -167,6 +177,18 @@ def _leftover(host: Dedicated, key: str) -> Step:
         why="the install that made it could not, at its end",
         desired={"server": host.server, "key": key},
     )
+
+
+def _looked_at(
+    fleet: Fleet, host: Dedicated, observed: Observation, changes: tuple[Change, ...], *, lost: bool
+) -> dict[str, Any]:
+    """What a look is approved for: the system that it interrupts, and why; by no word that changes of itself."""
+    note, pin = observed.note, observed.pin
+    cause: Any = "a write was lost" if lost else note.failed or "silence"
+    if not lost and not note.failed and observed.installed is not None:
+        cause = {change.name: [change.old, change.new] for change in changes}
+    interrupted = pin.host_key_fingerprint if pin is not None else "never installed"
+    return {**_place(fleet, host, note), "attempt": note.attempt + 1, "interrupts": interrupted, "cause": cause}
 
 
 def _unfit(host: Dedicated, disks: tuple[Disk, ...], found: list[Disk]) -> str:
@@ -222,7 +244,7 @@ def _disagreement(host: Dedicated, server: Server | None) -> str:
 
 def _imposture(observed: Observation) -> str:
     """That something answers with another host key than the installed system's."""
-    if not observed.impostor or observed.pin is None:
+    if not observed.impostor or observed.pin is None or observed.note.failed:  # what was written does not answer
         return ""
     return (
         f"it answers with the host key {observed.impostor}, pinned is {observed.pin.host_key_fingerprint}: find out "
@@ -244,6 +266,8 @@ def _changes(fleet: Fleet, host: Dedicated, observed: Observation, desired: Mapp
 
 
 def _why(observed: Observation, changes: tuple[Change, ...]) -> str:
+    if observed.note.failed:
+        return f"the last attempt at writing has failed: {observed.note.failed}"
     if observed.standing.script == "bad":
         return "the last attempt at writing has failed, and its disk is not bootable"
     if observed.pin is None or not observed.pin.known:
@@ -252,7 +276,8 @@ def _why(observed: Observation, changes: tuple[Change, ...]) -> str:
         return "it was installed by this project, and is in its rescue system to be installed anew"
     if observed.installed is None:
         return f"it does not answer as the system that was installed: {observed.silence}"
-    return f"{', '.join(change.name for change in changes)} differs"
+    differs = ", ".join(change.name for change in changes)
+    return f"{differs} differs" if differs else "a look at its disks was begun before, and it answers as installed"
 
 
 def _blocked(host: Dedicated, why: str, desired: Mapping[str, Any]) -> Step:

@@ -148,7 +148,7 @@ def layout(shell: Shell, host: Dedicated, disk: Disk) -> dict[str, tuple[str, st
     if missing := [label for label in ("EFI-SYSTEM", "USR-A", "OEM", "ROOT") if label not in found]:
         has = ", ".join(sorted(found)) or "none"
         wrong = f"no partition is labelled {' or '.join(missing)}; there are: {has}"
-        raise ServiceFailed(f"checking {disk.path} on {host.name}", wrong, "it would not boot: plan another attempt")
+        raise ServiceFailed(f"checking {disk.path} on {host.name}", wrong, "it would not boot")
     return found
 
 

@@ -12,6 +12,8 @@ from .job import Job, Login
 from .plan import wanted
 from .stages import Stage
 
+_AGAIN = "The machine stays in its rescue system: remove the cause, plan again, and approve another attempt"
+
 
 def inventory(job: Job, login: Login) -> tuple[Disk, ...]:
     """The disks that the machine has, as they are now."""
@@ -53,7 +55,8 @@ def _begin(job: Job, login: Login) -> None:
             stage.facts = {"path": disk.path, "serial": disk.serial, "signatures": target.signatures(shell, disk)}
         with job.stages.stage("wiped") as stage:
             attempt, plain = job.desired["attempt"], dict(job.desired["target"])
-            job.memory.keep(open=True, attempt=attempt, wanted=wanted(job.desired), target=plain)
+            fresh = {"failed": "", "host_key": "", "host_key_fingerprint": ""}
+            job.memory.keep(open=True, attempt=attempt, wanted=wanted(job.desired), target=plain, **fresh)
             target.wipe(shell, job.host.disk, disk, down)
             taken = f"; taken down before: {', '.join(one.path for one in disk.holders)}" if disk.holders else ""
             stage.detail = f"every signature on {disk.path} was erased{taken}"
@@ -100,9 +103,11 @@ def _check(job: Job, login: Login) -> target.HostKey:
     """What is on the disk now, before the machine boots from it."""
     with Shell(login.address, login.key) as shell, job.stages.stage("verified on disk") as stage:
         disk = _target(job, shell)
-        labels = target.layout(shell, job.host, disk)
+        with job.memory.judging(_AGAIN):
+            labels = target.layout(shell, job.host, disk)
         entry = f"; {target.boot_entry(shell, job.host)}" if target.firmware(shell) == "UEFI" else ""
-        host_key = target.prepare(shell, job.host, labels["ROOT"], job.distribution, job.user_data_sha256)
+        with job.memory.judging(_AGAIN):
+            host_key = target.prepare(shell, job.host, labels["ROOT"], job.distribution, job.user_data_sha256)
         job.memory.keep(host_key=host_key.public, host_key_fingerprint=host_key.fingerprint)
         made = f"the new system's host key will be {host_key.fingerprint}"
         stage.detail = f"partitions {', '.join(sorted(labels))}{entry}; user-data as planned; {made}"

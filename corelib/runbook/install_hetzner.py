@@ -73,9 +73,9 @@ class InstallHetzner(Changing):
 
     def _one(self, host: Dedicated, step: Step, log: installing.Log) -> Mapping[str, Any]:
         """Take one machine to where its step leads; its host key is remembered as soon as it is made."""
-        known = self._inventory.read("dedicated").get(host.name, {})
+        fleet, known = self.loaded.fleet, self._inventory.read("dedicated").get(host.name, {})
         left = str(known.get("left_key") or "")
-        job = Job(self.loaded.fleet, host, self._robot, self._login_key, log, self._memory(host), left=left)
+        job = Job(fleet, host, self._robot, self._login_key, log, self._memory(host), desired=step.desired, left=left)
         remember = self._remembering(host, replaces=step.action == "replace")
         if planning.looks(step):
             install.inspect(job)
@@ -86,8 +86,8 @@ class InstallHetzner(Changing):
             remember(entry)
             return entry
         user_data = self._user_data[host.name]
-        whole = replace(job, user_data=user_data, installer=self._installer, image=self._image, desired=step.desired)
-        return install.install(whole, remember)
+        job = replace(job, user_data=user_data, installer=self._installer, image=self._image)
+        return install.install(job, remember)
 
     def _remembering(self, host: Dedicated, *, replaces: bool) -> Callable[[Mapping[str, Any]], None]:
         def remember(entry: Mapping[str, Any]) -> None:

@@ -19,7 +19,7 @@ import requests
 from corelib.errors import Refused, ServiceFailed, TimedOut
 from corelib.hetzner import install, rescue
 from corelib.hetzner.errors import LeftBehind, LoginRefused, NoAnswer, ResetUnknown
-from corelib.hetzner.facts import Pin, Rescue
+from corelib.hetzner.facts import Note, Pin, Rescue
 from corelib.hetzner.observe import observe
 from corelib.hetzner.robot import Robot
 from corelib.plan import Progress, approve, permit
@@ -73,6 +73,10 @@ class TestInstalled:
         rig, _, _ = installed
         assert rig.robot().key_names() == {}
         assert not rig.robot().rescue(321).active
+
+    def test_only_that_it_was_is_remembered(self, installed: Installed) -> None:
+        rig, _, _ = installed
+        assert rig.memory.note == Note(installs=1)
 
     def test_the_second_plan_keeps_it(self, installed: Installed) -> None:
         rig, entry, _ = installed

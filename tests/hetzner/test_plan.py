@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from corelib import parameters
 from corelib.fleet import Image
 from corelib.hetzner.facts import Disk, Installed, Note, Observation, Pin, Server, Standing
 from corelib.hetzner.loopback import is_loopback
+from corelib.hetzner.memory import Memory
 from corelib.hetzner.plan import looks, machine, plan, resets, tidies, wanted
 from corelib.plan import Plan, examples
 from tests.hetzner.rig import PARAMETERS, fleet, with_host
@@ -37,10 +39,9 @@ DISKS = (
     Disk("/dev/sdb", "wwn-0x1", "S2", "M", names=frozenset(("wwn-0x1",)), **FREE),
 )
 RESCUE = Standing("rescue", DISKS)
+PLACE = {"environment": "lab", "server": 321, "address": "127.0.2.200", "ssh_port": 2222, "installs": 0}
 BASE = {
-    "server": 321,
-    "address": "127.0.2.200",
-    "ssh_port": 2222,
+    **PLACE,
     "disk": WWN,
     "release": {"distribution": "flatcar", "channel": "beta", "version": "4757.1.0"},
     "user_data_sha256": DIGEST,
@@ -114,6 +115,71 @@ def test_what_an_install_has_left_at_robot_is_a_step_of_its_own() -> None:
     assert (tidies(tidy), looks(tidy), machine(tidy)) == (True, False, keep.target)
     (look,) = make(Observation(SERVER, replace(PIN, left="07:03"), silence="no route to host")).steps
     assert looks(look), "an install takes it away by itself"
+
+
+def test_an_approval_of_a_wipe_does_not_outlive_the_install(tmp_path: Path) -> None:
+    """The machine falls silent afterwards: the same disk, holding the same, in its rescue system again."""
+    memory = Memory(tmp_path / "ded-lab-01.json")
+    memory.keep(host_keys=("SHA256:r",))
+    first = make(Observation(SERVER, PIN, note=memory.note, standing=RESCUE))
+    memory.keep(open=True, attempt=1, wanted=wanted(first.steps[0].desired))
+    memory.end()
+    assert memory.note == Memory(tmp_path / "ded-lab-01.json").note == Note(installs=1)
+    silent = make(Observation(SERVER, PIN, note=memory.note, silence="no route to host"))
+    assert looks(silent.steps[0])
+    memory.keep(host_keys=("SHA256:r",))
+    second = make(Observation(SERVER, PIN, note=memory.note, standing=RESCUE))
+    assert second.steps[0].consent == first.steps[0].consent
+    assert second.digest != first.digest
+
+
+CHANGED = Observation(SERVER, PIN, Installed("ded-lab-01", "flatcar", "1", "00"))
+SILENT = Observation(SERVER, PIN, silence="no route to host")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        SILENT,
+        Observation(SERVER),
+        replace(CHANGED, installed=Installed("ded-lab-01", "flatcar", "1", "11")),
+        replace(CHANGED, installed=Installed("localhost", "flatcar", "1", "00")),
+        replace(CHANGED, pin=replace(PIN, host_key_fingerprint="SHA256:of the next install")),
+        replace(CHANGED, note=Note(installs=1)),
+        replace(CHANGED, note=Note(attempt=1)),
+    ],
+)
+def test_an_approval_of_a_look_is_of_what_it_interrupts_and_why(other: Observation) -> None:
+    first, second = make(CHANGED), make(other)
+    assert looks(first.steps[0])
+    assert looks(second.steps[0])
+    assert first.digest != second.digest
+    elsewhere = make(CHANGED, of=LAB.model_copy(update={"environment": "other"}))
+    assert first.digest != elsewhere.digest
+
+
+def test_a_look_that_was_cut_off_goes_on_under_its_approval_while_nothing_answers() -> None:
+    (first,) = make(CHANGED).steps
+    begun = Note(state="resetting", salt="00", look=first.desired)
+    assert make(replace(SILENT, note=begun)).steps[0].digest == first.digest
+    ended = replace(begun, look={})
+    assert make(replace(SILENT, note=ended)).steps[0].digest != first.digest
+    back = replace(CHANGED, installed=Installed("ded-lab-01", "flatcar", "1", "22"), note=begun)
+    assert make(back).steps[0].digest != first.digest, "it answers again, and otherwise"
+    assert make(SILENT).digest == make(replace(SILENT, silence="it timed out")).digest
+
+
+@pytest.mark.parametrize("standing", [Standing("installed"), Standing(silence="another system answers"), RESCUE])
+def test_what_was_written_and_is_bad_is_another_attempt(standing: Standing) -> None:
+    """Also where the system of before answers instead of it, which is no impostor then."""
+    note, pin = replace(ON_DISK, failed="it follows the channel alpha"), replace(PIN, pending=True, replaces=True)
+    seen = Observation(SERVER, pin, note=note, standing=standing, impostor="SHA256:old")
+    (step,) = make(seen).steps
+    assert looks(step) == (standing != RESCUE)
+    assert step.desired["attempt"] == 2
+    assert step.why.startswith("the last attempt at writing has failed: it follows the channel alpha")
+    otherwise = replace(seen, note=replace(note, failed="etcd runs on it"))
+    assert (make(otherwise).digest != make(seen).digest) == looks(step), "a look is approved for its cause"
 
 
 def test_the_script_of_another_plan_blocks() -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
+from corelib.errors import ServiceFailed
 from corelib.hetzner.berlin import told, utc
 from corelib.hetzner.facts import Note, Standing
 from corelib.hetzner.memory import Memory
 from corelib.hetzner.plan import looks
 from corelib.hetzner.position import attempt, position
 from corelib.plan import Progress
-from corelib.ssh import KeyPair
+from corelib.ssh import KeyPair, NoSsh
 from tests.hetzner.rig import Rig
 
 PINNED = Note(host_keys=("SHA256:r",))
@@ -38,6 +40,11 @@ RESCUE, RUNNING, GOOD, BAD = (Standing("rescue", script=one) for one in ("none",
         (ON_DISK, GOOD, "reboot", 1),
         (ON_DISK, Standing("installed"), "arrive", 1),
         (ON_DISK, Standing(), "arrive", 1),
+        (replace(BEGUN, failed="no partitions"), GOOD, "guard", 2),
+        (replace(BEGUN, failed="no partitions"), Standing(), "arm", 2),
+        (replace(ON_DISK, failed="another channel"), Standing("installed"), "arm", 2),
+        (replace(ON_DISK, failed="another system answers"), Standing(), "arm", 2),
+        (replace(ON_DISK, failed="another system answers"), GOOD, "guard", 2),
     ],
 )
 def test_what_follows_from_where_a_machine_is(note: Note, standing: Standing, expected: str, number: int) -> None:
@@ -84,8 +91,8 @@ def test_what_is_remembered_holds_no_secret_and_outlives_the_run(rig: Rig) -> No
     text = memory._path.read_text()
     assert "PRIVATE" not in text
     assert rig.standin.operator not in text
-    memory.forget()
-    assert rig.memory.note == Note()
+    memory.end()
+    assert rig.memory.note == Note(installs=1), "nothing of it is kept but that it was"
 
 
 @pytest.mark.parametrize(
@@ -103,6 +110,17 @@ def test_what_is_remembered_holds_no_secret_and_outlives_the_run(rig: Rig) -> No
 def test_berlins_time_becomes_utc(berlin: str, expected: datetime | None) -> None:
     assert utc(berlin) == expected
     assert told(berlin).startswith(f"{expected:%Y-%m-%d %H:%M:%S} UTC" if expected else berlin)
+
+
+def test_only_a_finding_ends_an_attempt(rig: Rig) -> None:
+    memory = rig.memory
+    with pytest.raises(NoSsh), memory.judging("plan again"):
+        raise NoSsh("checking", "the connection was lost")
+    assert not memory.note.failed
+    with pytest.raises(ServiceFailed, match="no ROOT\nWhat to do: it would not boot. plan again"):
+        with memory.judging("plan again"):
+            raise ServiceFailed("checking", "no ROOT", "it would not boot")
+    assert rig.memory.note.failed == "no ROOT"
 
 
 def test_a_damaged_note_is_said(rig: Rig) -> None:

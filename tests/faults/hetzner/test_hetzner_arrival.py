@@ -52,6 +52,22 @@ def test_hetzner_new_system_is_not_as_planned(
     _stops(f"the new system: {name}", says, change, standin, install_matrix)
 
 
+def test_hetzner_new_system_is_bad_and_is_made_again(install_matrix: InstallTable, tmp_path: Path) -> None:
+    """It answers: its disks are looked at again, under an approval, and written again, under another."""
+    with trial("the new system is bad, and made again", install_matrix, tmp_path) as one:
+
+        def heard(event: Progress) -> None:
+            if event.target.endswith("/up") and event.phase == "done":
+                at = Address(one.standin.address, 2222, "core", frozenset((one.rig.memory.note.host_key_fingerprint,)))
+                with Shell(at, one.standin.operator) as shell:
+                    shell.read("sh", "-c", f"echo GROUP=alpha >>{UPDATES}")
+
+        says = "it follows the channel alpha"
+        error = one.stops(says, written=True, act=lambda rig: rig.install(watch=heard), kind=ServiceFailed)
+        assert error.remedy == "look at it. To install it anew, plan again, and approve another attempt"
+        one.again(f"has failed: {says}", look=True)
+
+
 def test_hetzner_new_system_has_another_time(
     standin: StandIn, install_matrix: InstallTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from corelib.errors import ServiceFailed, TimedOut
+from corelib.hetzner.errors import NoAnswer
 from corelib.hetzner.plan import looks
+from corelib.hetzner.robot import Robot
 from corelib.plan import Progress
-from corelib.ssh import HostKeyMismatch
 from tests.faults.hetzner.trial import WWN, in_rescue, posted, trial
 from tests.faults.tables import InstallTable
 from tests.hetzner.rig import Rig
@@ -122,6 +123,16 @@ def test_hetzner_other_user_data_on_the_disk(install_matrix: InstallTable, tmp_p
         )
         one.stops("it would boot with other user-data", written=True, act=lambda rig: rig.install(installer=altered))
         assert posted(one.standin, "/reset/") == 1
+        one.again("has failed: its SHA-256 is ", look=False, installer=altered)
+
+
+def test_hetzner_no_partitions_on_the_disk(install_matrix: InstallTable, tmp_path: Path) -> None:
+    with trial("no partitions on the disk", install_matrix, tmp_path) as one:
+        first = f"umask 077\n[ -e /tmp/2 ] || {{ touch /tmp/2; {SAYS}; exit 0; }}\n".encode()
+        hasty = one.standin.installer.replace(b"umask 077\n", first)
+        error = one.stops("no partition is labelled", written=True, act=lambda rig: rig.install(installer=hasty))
+        assert "plan again, and approve another attempt" in error.remedy
+        one.again("has failed: no partition is labelled", look=False, installer=hasty)
 
 
 def test_hetzner_uefi(install_matrix: InstallTable, tmp_path: Path) -> None:
@@ -134,6 +145,10 @@ def test_hetzner_uefi_without_an_entry(install_matrix: InstallTable, tmp_path: P
     with trial("firmware: UEFI, and no boot entry", install_matrix, tmp_path, firmware="UEFI") as one:
         without = one.standin.installer.replace(b"    efibootmgr -c", b"    : -c")
         one.stops("its firmware has no entry", written=True, act=lambda rig: rig.install(installer=without))
+        in_rescue(one.rig, "efibootmgr -c -d /dev/sda -p 1 -L 'Flatcar Container Linux beta'")
+        step = one.rig.step(installer=without)
+        assert step.desired["attempt"] == 1, "made by hand, it goes on"
+        one.rig.write(step, installer=without)
 
 
 def test_hetzner_comes_back_as_rescue(install_matrix: InstallTable, tmp_path: Path) -> None:
@@ -143,8 +158,31 @@ def test_hetzner_comes_back_as_rescue(install_matrix: InstallTable, tmp_path: Pa
 
 def test_hetzner_comes_back_as_the_old_system(install_matrix: InstallTable, tmp_path: Path) -> None:
     with trial("it comes back as the old system", install_matrix, tmp_path, unarmed=("old",)) as one:
-        error = one.stops("pinned is", written=True, kind=HostKeyMismatch)
+        error = one.stops("pinned is", written=True, kind=ServiceFailed)
         assert error.found.count("SHA256:") == 2
+        assert "It is in its rescue system again, and nothing was written" in error.found
+        assert "ROOT" in one.rig.facts("collected")["disks"]
+        one.again("has failed: it answers with the host key SHA256:", look=False)
+
+
+def test_hetzner_comes_back_as_the_old_system_and_robot_is_away(install_matrix: InstallTable, tmp_path: Path) -> None:
+    """Its rescue system cannot be asked then, and the next plan takes it there: the one that answers is known."""
+    with trial("the old system, and Robot is away", install_matrix, tmp_path, unarmed=("old",)) as one:
+
+        def install(rig: Rig) -> None:
+            rig.inspect()
+            rig.write(rig.step(), robot=rig.robot(Away))
+
+        error = one.stops("could not be asked either", written=True, act=install, kind=ServiceFailed)
+        assert error.remedy.endswith("Then plan again, and approve another attempt")
+        one.again("has failed: it answers with the host key SHA256:", look=True)
+
+
+class Away(Robot):
+    """Arms no rescue system."""
+
+    def arm_rescue(self, number: int, key: str) -> None:
+        raise NoAnswer("arming the rescue system", "no connection")
 
 
 def test_hetzner_never_comes_back(install_matrix: InstallTable, tmp_path: Path) -> None:

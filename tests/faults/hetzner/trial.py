@@ -14,6 +14,7 @@ import asyncssh
 import requests
 
 from corelib.errors import RunbookError
+from corelib.hetzner.plan import looks
 from corelib.hetzner.stages import Deadlines
 from corelib.ssh import NoSsh, host_key
 from tests.faults.tables import InstallTable
@@ -68,6 +69,22 @@ class Trial:
         self._end(failed[-1] if failed else "the plan", str(error), written=written)
         assert says in str(error), str(error)
         return error
+
+    def again(self, says: str, *, look: bool, installer: bytes = b"") -> None:
+        """After a failure, a plan of another attempt says why; approved, it goes well. `look`: the machine went on."""
+        before = self.standin.digest(TARGET)
+        step = self.rig.step(installer=installer)
+        assert (looks(step), step.desired["attempt"]) == (look, 2)
+        assert says in step.why, step.why
+        if look:
+            self.rig.inspect(desired=step.desired)
+            step = self.rig.step(installer=installer)
+        assert self.standin.digest(TARGET) == before, "nothing was written before that was approved"
+        assert (looks(step), step.desired["attempt"]) == (False, 2)
+        assert step.consent
+        self.rig.write(step, installer=installer)
+        assert self.rig.plan(self.rig.entry).empty
+        assert self.untouched(written=True)
 
     def _end(self, ends: str, says: str, *, written: bool) -> None:
         untouched = self.untouched(written=written)

@@ -89,7 +89,7 @@ def leaving(fleet: Fleet, names: Sequence[str], present: Present, consents: Mapp
     ever = {member.name: member for member in _ever(fleet)}
     members = [ever[name] for name in names if name in ever]
     for member in sorted(members, key=lambda one: one.name in present.serving):
-        if entry := present.named(member.name):
+        if entry := _entry(fleet, present, member):
             run.leave(member, entry, consents[member.name])
     return tuple(run.steps)
 
@@ -173,9 +173,10 @@ class _Sequence:
                 )
                 self.steps.append(Step(f"etcd/member/{name}", "blocked", "it would be lost to etcd", why))
         ever = {member.name: member for member in _ever(self._fleet)}
-        entries = ((ever[name], entry) for name in removed if (entry := self._found.named(name)))
+        found = ((ever[name], _entry(self._fleet, self._found, ever[name])) for name in removed)
+        entries = ((member, entry) for member, entry in found if entry)
         for member, entry in sorted(entries, key=lambda pair: self._serves(pair[0])):
-            verb = "destroy" if self._is_stray(member.name) else "remove"
+            verb = "destroy" if member.name in gone(self._fleet, self._observed) else "remove"
             self.leave(member, entry, f"{verb} {member.name}")
             if member.name in self._anew:  # its host stays, and is made anew without it
                 old = old_machine(_machine(self._fleet, member.name), self._anew[member.name])
@@ -307,9 +308,6 @@ class _Sequence:
             return f"without it {serving} of {len(left.voters)} members would serve, and a quorum is {needed}"
         return ""
 
-    def _is_stray(self, host: str) -> bool:
-        return any(target.endswith(f"/machine/{host}") for target in self._observed.strays)
-
     def _cluster(self, member: Member) -> str:
         return self._fleet.cluster_of(member.name).name
 
@@ -320,6 +318,13 @@ _OFF = ("stopped", "deallocated")
 def _ever(fleet: Fleet) -> Iterator[Member]:
     yield from fleet.etcd.founders
     yield from (Member(name, address, fleet.etcd.scheme) for name, address in fleet.etcd.added.items())
+
+
+def _entry(fleet: Fleet, present: Present, member: Member) -> Listed | None:
+    """The entry of one that leaves; its address may be another's by now, and tells nothing then."""
+    others = (one for one in fleet.etcd.members if one.name != member.name)
+    taken = any(one.peer_url == member.peer_url for one in others)
+    return present.named(member.name) if taken else present.find(member)
 
 
 def _runs(observed: Observed) -> bool:

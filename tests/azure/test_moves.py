@@ -306,6 +306,42 @@ def test_a_member_leaves_before_its_machine_goes() -> None:
     assert "nobody can leave or come" in why(blind, {})
 
 
+def test_what_has_never_started_leaves_too_before_its_machine_goes() -> None:
+    """Nobody knows its name: it is known by its address, unless that is another's by now."""
+    of, now = grown(), present()
+    member = of.etcd.members[-1]
+    learner = Listed(511, "", (member.peer_url,), (), learner=True)
+    world = World(FLEET, bodies(FLEET), etcd=replace(now, listed=(*now.listed, learner)))
+    removed = FLEET.etcd.model_copy(update={"added": of.etcd.added, "removed": (member.name,)})
+    world.fleet = FLEET.model_copy(update={"etcd": removed})
+    gone = f"azure-lab-b/machine/{member.name}"
+    world.strays[gone] = bodies(of)[gone]
+    assert run(world, {}) == ["etcd/snapshot/azure-lab-05", "etcd/member/azure-lab-05@1ff", gone]
+    assert world.etcd.listed == now.listed
+
+    another = of.etcd.model_copy(
+        update={"added": {**of.etcd.added, "azure-lab-06": member.address}, "removed": (member.name,)}
+    )
+    site = of.clusters[1]
+    sixth = site.hosts[-1].model_copy(update={"name": "azure-lab-06"})
+    clusters = (of.clusters[0], site.model_copy(update={"hosts": (*site.hosts[:-1], sixth)}))
+    after = World(of.model_copy(update={"etcd": another, "clusters": clusters}), etcd=world.etcd)
+    after.etcd = replace(now, listed=(*now.listed, learner))
+    assert not [step.target for step in after.plan({}).pending if step.action == "destroy"]
+
+
+def test_the_consent_to_leave_says_what_goes() -> None:
+    """A cluster that is in the parameters no more keeps its machines, and they go on costing."""
+    a, _ = FLEET.clusters
+    etcd = FLEET.etcd.model_copy(update={"removed": ("azure-lab-03", "azure-lab-04")})
+    there = bodies()
+    left = FLEET.model_copy(update={"clusters": (a,), "etcd": etcd})
+    strays = {target: there.pop(target) for target in [*there] if target.startswith("azure-lab-b/")}
+    plan = World(left, there, strays).plan({})
+    assert plan.consents == ("remove azure-lab-03", "remove azure-lab-04")
+    assert not [step.target for step in plan.pending if "/machine/" in step.target]
+
+
 def test_two_of_four_leave_although_nobody_asks_those_that_leave() -> None:
     """Those that stay read through a leader, so there is a quorum, and some of those that leave are in it."""
     leave = ("azure-lab-02", "azure-lab-04")

@@ -7,7 +7,7 @@ of it is planned again: so an interrupted replacement goes on where it was.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..etcd import upgrade
@@ -32,12 +32,17 @@ class Moves:
     after: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     finds: Mapping[str, tuple[Member, ...]] = field(default_factory=dict)
 
+    def but_for(self, hosts: Collection[str]) -> Moves:
+        """The same where the machines of these hosts come in a later plan: nobody joins who would not start."""
+        comes = ("join", "ready")
+        steps = (s for s in self.steps if s.desired.get("kind") not in comes or s.desired["name"] not in hosts)
+        return replace(self, steps=tuple(steps))
+
 
 def touches(fleet: Fleet, observed: Observed, anew: Mapping[str, str]) -> bool:
     """Whether a plan may change who is in the cluster, so that etcd has to be asked first."""
-    running = any("/machine/" in target for target in observed.bodies)
     asked = anew or fleet.etcd.added or fleet.etcd.removed or resized(fleet, observed) or missing(fleet, observed)
-    return running and bool(asked or gone(fleet, observed))
+    return _runs(observed) and bool(asked or gone(fleet, observed))
 
 
 def missing(fleet: Fleet, observed: Observed) -> tuple[Member, ...]:
@@ -61,10 +66,13 @@ def resized(fleet: Fleet, observed: Observed) -> tuple[Member, ...]:
 
 
 def moves(fleet: Fleet, observed: Observed, anew: Mapping[str, str], present: Present | None) -> Moves:
-    """What the fleet asks of its members, those in `anew` made again; `present` None: nobody asked etcd."""
-    if present is None:
+    """What the fleet asks of its members, those in `anew` made again; `present` None: nobody asked etcd.
+
+    Where no machine is, there is nobody to ask, and no cluster: it is founded.
+    """
+    if present is None and _runs(observed):
         return Moves(anew, tuple(_kept_data(fleet, observed, anew)))
-    if not present.founded:
+    if present is None or not present.founded:
         return _with_founders(fleet, observed, anew)
     return _Sequence(fleet, observed, anew, present).moves()
 
@@ -81,21 +89,23 @@ def leaving(fleet: Fleet, names: Sequence[str], present: Present, consents: Mapp
     ever = {member.name: member for member in _ever(fleet)}
     members = [ever[name] for name in names if name in ever]
     for member in sorted(members, key=lambda one: one.name in present.serving):
-        if entry := present.named(member.name):
+        if entry := _entry(fleet, present, member):
             run.leave(member, entry, consents[member.name])
     return tuple(run.steps)
 
 
 def _with_founders(fleet: Fleet, observed: Observed, anew: Mapping[str, str]) -> Moves:
-    """There is no cluster yet: who is to be added waits until all that found it are there."""
-    founders = tuple(_machine(fleet, one.name) for one in fleet.etcd.members if one.name in fleet.etcd.bootstrap)
+    """There is no cluster yet: who is to be added waits until all others are there, and then comes one at a time."""
+    new = [m for m in fleet.etcd.members if m.name in fleet.etcd.added and m in missing(fleet, observed)]
+    gate = tuple(_machine(fleet, one.name) for one in fleet.etcd.members if one not in new)
     steps, after = [*_kept_data(fleet, observed, anew)], {}
-    for member in (one for one in fleet.etcd.members if one.name in fleet.etcd.added):
-        if _machine(fleet, member.name) not in observed.bodies:
-            add = _add(member, founders)
-            steps += [add, _ready(member, (_machine(fleet, member.name),))]
-            after[_machine(fleet, member.name)] = (add.target,)
-            founders = (steps[-1].target,)
+    for member in new:
+        machine, group = _machine(fleet, member.name), fleet.cluster_of(member.name).name
+        add = _add(member, (*gate, *(f"{group}/{one}" for one in _beside(member.name))))
+        ready = _ready(member, (machine, add.target))
+        steps += [add, ready]
+        after[machine] = (add.target,)
+        gate = (ready.target,)
     return Moves(anew, tuple(steps), after)
 
 
@@ -163,9 +173,10 @@ class _Sequence:
                 )
                 self.steps.append(Step(f"etcd/member/{name}", "blocked", "it would be lost to etcd", why))
         ever = {member.name: member for member in _ever(self._fleet)}
-        entries = ((ever[name], entry) for name in removed if (entry := self._found.named(name)))
+        found = ((ever[name], _entry(self._fleet, self._found, ever[name])) for name in removed)
+        entries = ((member, entry) for member, entry in found if entry)
         for member, entry in sorted(entries, key=lambda pair: self._serves(pair[0])):
-            verb = "destroy" if self._is_stray(member.name) else "remove"
+            verb = "destroy" if member.name in gone(self._fleet, self._observed) else "remove"
             self.leave(member, entry, f"{verb} {member.name}")
             if member.name in self._anew:  # its host stays, and is made anew without it
                 old = old_machine(_machine(self._fleet, member.name), self._anew[member.name])
@@ -264,11 +275,11 @@ class _Sequence:
         self._now = self._now.joined_by(member.name)
 
     def _old(self, member: Member) -> Listed | None:
-        """Its entry of before; one that has not started, or learns, or belongs to the new machine is the new one."""
+        """Its entry of before; one that has not started, or belongs to the new machine, is the new one."""
         entry = self._found.find(member)
         body = self._observed.bodies.get(_machine(self._fleet, member.name), {})
         renewed = (body.get("tags") or {}).get(REPLACES) == self._anew[member.name]
-        return entry if entry and entry.name and not entry.learner and not renewed else None
+        return entry if entry and entry.name and not renewed else None
 
     def _old_ones(self, member: Member) -> Iterator[str]:
         if generation := self._anew.get(member.name):
@@ -297,9 +308,6 @@ class _Sequence:
             return f"without it {serving} of {len(left.voters)} members would serve, and a quorum is {needed}"
         return ""
 
-    def _is_stray(self, host: str) -> bool:
-        return any(target.endswith(f"/machine/{host}") for target in self._observed.strays)
-
     def _cluster(self, member: Member) -> str:
         return self._fleet.cluster_of(member.name).name
 
@@ -310,6 +318,17 @@ _OFF = ("stopped", "deallocated")
 def _ever(fleet: Fleet) -> Iterator[Member]:
     yield from fleet.etcd.founders
     yield from (Member(name, address, fleet.etcd.scheme) for name, address in fleet.etcd.added.items())
+
+
+def _entry(fleet: Fleet, present: Present, member: Member) -> Listed | None:
+    """The entry of one that leaves; its address may be another's by now, and tells nothing then."""
+    others = (one for one in fleet.etcd.members if one.name != member.name)
+    taken = any(one.peer_url == member.peer_url for one in others)
+    return present.named(member.name) if taken else present.find(member)
+
+
+def _runs(observed: Observed) -> bool:
+    return any("/machine/" in target for target in observed.bodies)
 
 
 def _machine(fleet: Fleet, host: str) -> str:

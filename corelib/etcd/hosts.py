@@ -27,6 +27,7 @@ _BINDING = (
     *("ETCD_LISTEN_PEER_URLS", "ETCD_LISTEN_CLIENT_URLS", "ETCD_ADVERTISE_CLIENT_URLS"),
 )
 _BOOTSTRAP = "ETCD_INITIAL_"
+_TRIES = 6  # by systemd: the unit comes again every 10 s, so what would pass has had a minute
 
 
 def hosts(case: Case) -> Layer:
@@ -40,6 +41,16 @@ def is_told(sample: Sample, reply: Reply[Any]) -> bool:
     if facts is not None:
         return facts.pid == 0 and reply.outcome == "refused"
     return sample.host.outcome != "not asked" and reply.outcome == "not asked"
+
+
+def ended(sample: Sample) -> str:
+    """How a member's etcd has ended, in a clause, where nothing starts it any more; empty: it runs, or may yet."""
+    facts = sample.host.value
+    if facts is None or facts.pid != 0 or facts.unit is None or sample.version.value is not None:
+        return ""
+    lost = facts.unit.active == "failed" or (facts.fatal and facts.unit.restarts >= _TRIES)
+    words = f": {facts.fatal}" if facts.fatal else ""
+    return f"etcd has ended on {sample.member.name}, {_state(facts.unit, 'its unit')}{words}" if lost else ""
 
 
 def _host(case: Case, member: Member, sample: Sample) -> Iterator[Check]:

@@ -76,6 +76,7 @@ class DeployAzure(Changing):
         self._desired = images.pinned(desired.resources(fleet, ready, known, anew), observed, facts.images)
         given = {**self._deployed.known(observed), **self._joined(observed, known)}
         self._deployed.keep(one.body for one in self._desired if one.kind == "machine")
+        found = found.but_for(self._drafts)
         plan = planning.plan(
             fleet, self._desired, observed, code_version(), endpoint, refused, deployed=given, moves=found
         )

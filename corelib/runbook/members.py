@@ -13,6 +13,7 @@ from pathlib import Path
 from ..azure.executor import Telling
 from ..errors import Refused, ServiceFailed, TimedOut, Unhealthy
 from ..etcd.changing import Door
+from ..etcd.hosts import ended
 from ..etcd.identity import shown
 from ..etcd.present import Present
 from ..plan import Step
@@ -73,14 +74,26 @@ class Members:
             telling,
             SETTLES_S,
             f"{name} has left, and the others are not well without it",
-            lambda present: all(one.id != number for one in present.listed) and not self._trouble(present, name),
+            lambda found: (
+                all(one.id != number for one in found.present.listed) and not self._trouble(found.present, name)
+            ),
         )
 
     def _join(self, step: Step, telling: Telling) -> None:
-        name = step.desired["name"]
-        present = self._until(telling, CATCHES_UP_S, "etcd does not serve", lambda found: bool(found.listed))
-        with self.door(_through(present, name)) as door:
-            number = door.add(step.desired["peer_url"])
+        """Once etcd serves; who founds it may have come in this plan, and nobody knows yet where."""
+        self.arrived()
+        name, url = step.desired["name"], step.desired["peer_url"]
+        found = self._until(
+            telling,
+            CATCHES_UP_S,
+            "etcd does not serve",
+            lambda found: bool(found.present.listed) or _is_known(found, name, url),
+        )
+        if _is_known(found, name, url):
+            telling.facts["known"] = "the others' data say that it is a member already"
+            return
+        with self.door(_through(found.present, name)) as door:
+            number = door.add(url)
         telling.facts["member"] = shown(number)
 
     def _ready(self, step: Step, telling: Telling) -> None:
@@ -93,18 +106,24 @@ class Members:
             telling,
             SETTLES_S,
             f"{name} votes, and etcd is not well",
-            lambda found: name in found.serving and not found.trouble((self.excused | self._away) - {name}),
+            lambda found: (
+                name in found.present.serving and not found.present.trouble((self.excused | self._away) - {name})
+            ),
         )
 
-    def _votes(self, found: Present, name: str, telling: Telling) -> bool:
-        """Whether it votes; a learner that has caught up is promoted."""
-        entry = next((one for one in found.listed if one.name == name), None)
+    def _votes(self, found: Verification, name: str, telling: Telling) -> bool:
+        """Whether it votes; a learner that has caught up is promoted. Raises Unhealthy where it never will."""
+        entry = found.present.named(name)
+        if why := next((ended(one) for one in found.samples.members if one.member.name == name), ""):
+            voter = entry is not None and not entry.learner
+            remedy = "read its journal, and start it there" if voter else f"have it made anew: replace: [{name}]"
+            raise Unhealthy(f"waiting for {telling.target}", f"{why}; {remedy}")
         if entry is None:
             return False
         telling.facts["member"] = shown(entry.id)
         if entry.learner:
             telling.waits("it catches up")
-            with self.door(_through(found, name)) as door:
+            with self.door(_through(found.present, name)) as door:
                 return door.promote(entry.id)
         return True
 
@@ -127,13 +146,13 @@ class Members:
         """What is wrong with the others, but for who was at fault already, or is away because of us."""
         return present.trouble(self.excused | self._away | {name})
 
-    def _until(self, telling: Telling, limit: float, what: str, well: Callable[[Present], bool]) -> Present:
+    def _until(self, telling: Telling, limit: float, what: str, well: Callable[[Verification], bool]) -> Verification:
         """Look until it is so. Raises TimedOut with what etcd was like at the last look."""
         end = time.monotonic() + limit
         while True:
             found = self.look(self.going)
-            if well(found.present):
-                return found.present
+            if well(found):
+                return found
             if time.monotonic() > end:
                 raise TimedOut(f"waiting for {telling.target}", f"{what}: {found.verdict.sentence}", _AGAIN)
             telling.waits(found.verdict.sentence)
@@ -150,6 +169,16 @@ class Members:
 
 
 _AGAIN = "verify-etcd says what is wrong; then run again with the same approval: it goes on with what is left"
+
+
+def _is_known(found: Verification, name: str, url: str) -> bool:
+    """Whether it has been a member for long: those that came back have found their data, as it will its own.
+
+    A list of a quorum is believed; where there is none, for want of this member perhaps, what each has on its disk.
+    """
+    own = (view.members for one in found.samples.members for view in (one.listing.value, one.peer.value) if view)
+    lists = (found.present.listed,) if found.present.listed else own
+    return any(entry.name == name and url in entry.peer_urls for members in lists for entry in members)
 
 
 def _through(present: Present, apart_from: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -66,7 +67,8 @@ class World:
 
     def plan(self, anew: Mapping[str, str]) -> Plan:
         observed = Observed(self.bodies, strays=self.strays)
-        found = moving.moves(self.fleet, observed, anew, self.etcd)
+        asked = moving.touches(self.fleet, observed, anew)
+        found = moving.moves(self.fleet, observed, anew, self.etcd if asked else None)
         # User-data is not the point here: the same bytes, whoever joins.
         wanted = desired.resources(self.fleet, custom_data(self.fleet), {}, anew)
         return planning.plan(self.fleet, wanted, observed, "c1", "https://arm", moves=found)
@@ -199,13 +201,13 @@ def test_two_of_three_are_not_let_go_while_one_is_dead() -> None:
     assert not both.blocked, "the dead one first, then the other"
 
 
-def grown() -> Fleet:
-    """The lab's fleet with a fifth member."""
+def grown(by: int = 1) -> Fleet:
+    """The lab's fleet with a fifth member, and more."""
     a, b = FLEET.clusters
-    (address,) = {host.address + 4 for host in FLEET.hosts if host.name == "azure-lab-01"}
-    fifth = Host(name="azure-lab-05", address=address)
-    more = b.model_copy(update={"hosts": (*b.hosts, fifth)})
-    etcd = FLEET.etcd.model_copy(update={"added": {"azure-lab-05": address}})
+    added = {f"azure-lab-0{4 + n}": FLEET.hosts[3].address + n for n in range(1, by + 1)}
+    hosts = (Host(name=name, address=address) for name, address in added.items())
+    more = b.model_copy(update={"hosts": (*b.hosts, *hosts)})
+    etcd = FLEET.etcd.model_copy(update={"added": added})
     return FLEET.model_copy(update={"clusters": (a, more), "etcd": etcd})
 
 
@@ -225,11 +227,62 @@ def test_a_host_that_is_added_joins_as_a_learner_before_its_machine_comes() -> N
 
 def test_in_a_fleet_that_founds_its_cluster_who_is_added_comes_last() -> None:
     of = grown()
-    plan = World(fleet=of, bodies={}, etcd=Present(founded=False)).plan({})
-    order = [step.target for step in plan.pending]
-    machines = [order.index(one) for one in order if "/machine/" in one and "05" not in one]
-    assert max(machines) < order.index("etcd/member/azure-lab-05") < order.index("azure-lab-b/machine/azure-lab-05")
     assert moving.touches(of, Observed({}), {}) is False, "there is nobody to ask"
+    world = World(fleet=of, bodies={}, etcd=Present())
+    approved = world.plan({})
+    order = [step.target for step in approved.pending]
+    machines = [order.index(one) for one in order if "/machine/" in one and "05" not in one]
+    joins = [
+        "azure-lab-b/disk/azure-lab-05-etcd",
+        "azure-lab-b/interface/azure-lab-05-nic",
+        "etcd/member/azure-lab-05",
+        "azure-lab-b/machine/azure-lab-05",
+        "etcd/ready/azure-lab-05",
+    ]
+    assert [one for one in order if "05" in one] == joins
+    assert max(machines) < order.index(joins[2])
+    by_target = {step.target: step for step in approved.pending}
+    for before, then in pairwise(joins[1:]):
+        assert before in by_target[then].after
+    assert {order[n] for n in machines} < {*by_target[joins[2]].after}, "all that found it come before"
+
+    for step in approved.pending[: order.index(joins[2])]:
+        world.do(step)
+    world.etcd = present(FLEET)
+    assert {one.digest for one in world.plan({}).pending} <= {one.digest for one in approved.pending}
+    run(world, {})
+    assert "azure-lab-05" in world.etcd.voters
+
+
+def test_a_learner_that_has_started_and_ended_leaves_before_it_is_made_anew() -> None:
+    """What is on its disk is no use any more: etcd takes nobody back under the same id with a blank one."""
+    of, now = grown(), present()
+    member = of.etcd.members[-1]
+    for name, end in ((member.name, ["etcd/snapshot/azure-lab-05", "etcd/member/azure-lab-05@1ff"]), ("", [])):
+        entry = Listed(511, name, (member.peer_url,), (), learner=True)
+        world = World(of, bodies(of), etcd=replace(now, listed=(*now.listed, entry)))
+        done = run(world, {"azure-lab-05": "05000000"})
+        assert done[: len(end)] == end
+        assert ("etcd/member/azure-lab-05" in done) == bool(name), "one that has never started is added already"
+        assert done[-1] == "etcd/ready/azure-lab-05"
+
+
+def test_two_that_are_added_come_one_after_the_other_in_a_fleet_that_founds_its_cluster() -> None:
+    of = grown(2)
+    by_target = {step.target: step for step in World(fleet=of, bodies={}, etcd=Present()).plan({}).pending}
+    assert "etcd/ready/azure-lab-05" in by_target["etcd/member/azure-lab-06"].after
+
+
+def test_who_does_not_start_in_this_plan_does_not_join_in_it() -> None:
+    """In the first of two stages a machine waits for the addresses that its user-data names."""
+    of = grown()
+    for found in (
+        moving.moves(of, Observed({}), {}, None),
+        moving.moves(of, Observed(bodies()), {}, present()),
+    ):
+        assert [step.desired["kind"] for step in found.steps] == ["join", "ready"]
+        assert found.but_for(["azure-lab-05"]).steps == ()
+        assert found.but_for(["azure-lab-04"]) == found
 
 
 def test_a_member_leaves_before_its_machine_goes() -> None:
@@ -251,6 +304,42 @@ def test_a_member_leaves_before_its_machine_goes() -> None:
     assert done[:3] == ["etcd/snapshot/azure-lab-04", "etcd/member/azure-lab-04@67", gone]
     blind = World(fleet=fewer, strays={gone: bodies()[gone]}, etcd=Present(sentence="no key"))
     assert "nobody can leave or come" in why(blind, {})
+
+
+def test_what_has_never_started_leaves_too_before_its_machine_goes() -> None:
+    """Nobody knows its name: it is known by its address, unless that is another's by now."""
+    of, now = grown(), present()
+    member = of.etcd.members[-1]
+    learner = Listed(511, "", (member.peer_url,), (), learner=True)
+    world = World(FLEET, bodies(FLEET), etcd=replace(now, listed=(*now.listed, learner)))
+    removed = FLEET.etcd.model_copy(update={"added": of.etcd.added, "removed": (member.name,)})
+    world.fleet = FLEET.model_copy(update={"etcd": removed})
+    gone = f"azure-lab-b/machine/{member.name}"
+    world.strays[gone] = bodies(of)[gone]
+    assert run(world, {}) == ["etcd/snapshot/azure-lab-05", "etcd/member/azure-lab-05@1ff", gone]
+    assert world.etcd.listed == now.listed
+
+    another = of.etcd.model_copy(
+        update={"added": {**of.etcd.added, "azure-lab-06": member.address}, "removed": (member.name,)}
+    )
+    site = of.clusters[1]
+    sixth = site.hosts[-1].model_copy(update={"name": "azure-lab-06"})
+    clusters = (of.clusters[0], site.model_copy(update={"hosts": (*site.hosts[:-1], sixth)}))
+    after = World(of.model_copy(update={"etcd": another, "clusters": clusters}), etcd=world.etcd)
+    after.etcd = replace(now, listed=(*now.listed, learner))
+    assert not [step.target for step in after.plan({}).pending if step.action == "destroy"]
+
+
+def test_the_consent_to_leave_says_what_goes() -> None:
+    """A cluster that is in the parameters no more keeps its machines, and they go on costing."""
+    a, _ = FLEET.clusters
+    etcd = FLEET.etcd.model_copy(update={"removed": ("azure-lab-03", "azure-lab-04")})
+    there = bodies()
+    left = FLEET.model_copy(update={"clusters": (a,), "etcd": etcd})
+    strays = {target: there.pop(target) for target in [*there] if target.startswith("azure-lab-b/")}
+    plan = World(left, there, strays).plan({})
+    assert plan.consents == ("remove azure-lab-03", "remove azure-lab-04")
+    assert not [step.target for step in plan.pending if "/machine/" in step.target]
 
 
 def test_two_of_four_leave_although_nobody_asks_those_that_leave() -> None:

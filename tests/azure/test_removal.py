@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from corelib.azure.removal import Removal, members_going
 from corelib.azure.resource import Observed
 from corelib.etcd.present import Present
+from corelib.etcd.samples import Listed
 from corelib.plan import Plan
 
-from .test_moves import FLEET, bodies, present
+from .test_moves import FLEET, bodies, grown, present
 
 CODE, ENDPOINT = "c1", "https://arm"
 A, B = "azure-lab-a", "azure-lab-b"
@@ -62,6 +63,16 @@ def test_one_site_goes_its_members_first_and_what_costs_stays() -> None:
     }
     assert f"destroy: [{B}/address/{B}-ip]" in told(plan)[f"{B}/address/{B}-ip"]
     assert "none of the others may be lost" in plan.pending[3].interrupts
+
+
+def test_a_learner_that_has_never_started_leaves_with_its_site() -> None:
+    of, now = grown(), present()
+    learner = Listed(511, "", (of.etcd.members[-1].peer_url,), (), learner=True)
+    etcd = replace(now, listed=(*now.listed, learner))
+    plan = Removal.of(of, [B], Observed(bodies(of)), {}, etcd).plan(CODE, ENDPOINT)
+    order = going(plan)
+    assert not plan.blocked
+    assert order.index("etcd/member/azure-lab-05@1ff") < order.index(f"{B}/machine/azure-lab-05")
 
 
 def test_where_all_members_go_a_snapshot_is_what_is_left() -> None:

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from corelib import parameters
 from corelib.etcd import host
 from corelib.etcd.commands import see
-from corelib.etcd.hosts import LEAST_FREE, differing
+from corelib.etcd.hosts import LEAST_FREE, differing, ended
 from corelib.etcd.intended import OnHost
 from corelib.etcd.judge import Intended, Verdict, judge
 from corelib.etcd.lastwords import explain
 from corelib.etcd.onhost import on_hosts
-from corelib.etcd.samples import NOT_ASKED, HostFacts, Mount, Reply, Samples, Space, Unit
+from corelib.etcd.samples import NOT_ASKED, HostFacts, Mount, Reply, Sample, Samples, Space, Unit
 from corelib.ssh import CommandTimedOut, Done, NoSsh
 from tests.project import ROOT
 
@@ -454,3 +454,25 @@ def test_no_time_is_said_to_be_that() -> None:
     one = Host()
     reply = host.ask(one, OnHost("u", "/d"), time.monotonic())
     assert (reply.outcome, reply.detail, one.heard) == ("failed", "the time was up", [])
+
+
+AGAIN = Unit("activating", "auto-restart", "exit-code", 1)
+
+
+@pytest.mark.parametrize(
+    ("facts", "version", "found"),
+    [
+        (HostFacts(FAILED, 0, fatal="member count is unequal"), NOT_ASKED, "started again 5 times: member count is"),
+        (HostFacts(Unit("failed", "failed", "signal", 9), 0, fatal=""), NOT_ASKED, "its unit is failed, ended by sig"),
+        (HostFacts(AGAIN._replace(restarts=6), 0, fatal="panic"), NOT_ASKED, "started again 6 times: panic"),
+        (HostFacts(AGAIN._replace(restarts=5), 0, fatal="panic"), NOT_ASKED, ""),  # it may come yet
+        (HostFacts(Unit("inactive", "dead"), 0, fatal=""), NOT_ASKED, ""),  # it boots
+        (HostFacts(RUNS, 700, fatal=""), NOT_ASKED, ""),
+        (HostFacts(FAILED, 0, fatal="panic"), Reply("answered", "3.5.16"), ""),
+    ],
+)
+def test_an_etcd_that_nothing_starts_any_more_has_ended(facts: HostFacts, version: Reply[str], found: str) -> None:
+    told = ended(Sample(MEMBERS[0], host=answered(facts), version=version))
+    assert found in told
+    assert bool(found) == bool(told)
+    assert not ended(Sample(MEMBERS[0])), "of whose host nothing is known"

@@ -1,0 +1,75 @@
+"""Members that are added, with real etcd: in a first deployment, and where one of them has ended before it votes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from .lives import Life, life
+
+pytestmark = pytest.mark.faults
+NETWORK = "127.0.91."
+ENDED_NETWORK = "127.0.92."
+
+
+def add_a_fifth(one: Life) -> None:
+    """In the parameters: a host of the second cluster that joins etcd."""
+    last = f"      azure-lab-04: {one.network}4\n"
+    host = f"        - {{name: azure-lab-04, address: {one.network}4}}\n"
+    changes = {last: f"{last}    added: {{azure-lab-05: {one.network}5}}\n"}
+    one.edit(**changes, **{host: host + host.replace("04", "05").replace(f"{one.network}4", f"{one.network}5")})
+
+
+def healthy(one: Life, voters: int) -> None:
+    found = one.verified()
+    assert found.verdict.healthy, found.verdict.sentence
+    assert len(found.present.voters) == len(found.present.listed) == voters
+
+
+def test_a_first_deployment_with_an_added_member_ends_healthy(tmp_path: Path) -> None:
+    with life(tmp_path, NETWORK) as one:
+        add_a_fifth(one)
+        assert one.apply().outcome == "succeeded", one.said
+        healthy(one, 5)
+        assert one.plan().outcome == "no change", one.said
+
+
+def test_a_learner_whose_etcd_has_ended_is_said_to_be_that_and_can_be_replaced(tmp_path: Path) -> None:
+    with life(tmp_path, ENDED_NETWORK) as one:
+        assert one.apply().outcome == "succeeded", one.said
+        add_a_fifth(one)
+        with killed_when_it_starts(one, "azure-lab-05"):
+            begun = time.monotonic()
+            assert one.apply().outcome != "succeeded"
+        assert time.monotonic() - begun < 60, "nobody waits half an hour for it"
+        why = "etcd has ended on azure-lab-05, its unit is failed, ended by signal 9"
+        assert f"{why}; have it made anew: replace: [azure-lab-05]" in one.said
+        assert one.apply(replace=["azure-lab-05"]).outcome == "succeeded", one.said
+        healthy(one, 5)
+
+
+@contextmanager
+def killed_when_it_starts(one: Life, name: str) -> Iterator[None]:
+    """The first etcd of a host, as soon as there is one."""
+    ends = threading.Event()
+
+    def watch() -> None:
+        while not ends.wait(0.02):
+            if (host := one.hosts().get(name)) and host.etcd_pid:
+                os.kill(host.etcd_pid, signal.SIGKILL)
+                return
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        ends.set()
+        thread.join(10)

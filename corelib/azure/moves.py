@@ -50,6 +50,13 @@ def missing(fleet: Fleet, observed: Observed) -> tuple[Member, ...]:
     return tuple(one for one in fleet.etcd.members if _machine(fleet, one.name) not in observed.bodies)
 
 
+def remains(fleet: Fleet, observed: Observed) -> bool:
+    """Whether anything is there that may hold a member's data, its machine or its disk."""
+    places = (target.split("/") for target in (*observed.bodies, *observed.strays))
+    names = {f"{one.name}{of}" for one in _ever(fleet) for of in ("", "-etcd")}
+    return any(kind in ("machine", "disk") and name in names for _, kind, name in places)
+
+
 def gone(fleet: Fleet, observed: Observed) -> tuple[str, ...]:
     """The hosts that are not in the parameters any more, and whose machines go."""
     clusters = {cluster.name.lower() for cluster in fleet.clusters}
@@ -187,10 +194,13 @@ class _Sequence:
         members = {member.name for member in self._fleet.etcd.members}
         coming = {name for name in self._fleet.etcd.added if _machine_is_missing(self._fleet, self._observed, name)}
         rests = {member.name for member in resized(self._fleet, self._observed)}
-        leave = {*gone(self._fleet, self._observed)}
-        for name in sorted(members & ({*self._anew} | coming | rests) | leave):
+        leave = {*gone(self._fleet, self._observed), *self._found.last.intersection(self._fleet.etcd.removed)}
+        lost = {one.name for one in missing(self._fleet, self._observed)} if self._found.last else set[str]()
+        left = lost - self._found.last  # they come back as members that nobody knows any more, with data of before
+        for name in sorted(members & ({*self._anew} | coming | rests | left) | leave):
             why = f"etcd has no quorum, so nobody can leave or come: {self._found.sentence}"
-            yield Step(f"etcd/member/{name}", "blocked", "it would leave etcd, or join it", why)
+            what = "it would be switched off" if name in rests else "it would leave etcd, or join it"
+            yield Step(f"etcd/member/{name}", "blocked", what, why)
 
     def _missing(self, member: Member) -> None:
         """A member without a machine: it must not begin again with nothing under its old id, nor as a founder anew."""

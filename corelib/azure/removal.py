@@ -96,7 +96,7 @@ class Removal:
         """Members leave one at a time while others stay; where all go, a snapshot is what is left of them."""
         names = {target.split("/")[2]: consent for target, consent in going.items() if "/machine/" in target}
         members = [name for name in names if name in {*self.fleet.etcd.bootstrap, *self.fleet.etcd.added}]
-        if self._blind and (stay := [one.name for one in self.fleet.etcd.members if one.name not in members]):
+        if self._blind and (stay := [one.name for one in self.fleet.etcd.members if self._stays(one.name, going)]):
             assert self.present is not None  # noqa: S101 - it is what is blind
             why = f"etcd has no quorum or cannot be asked, and {', '.join(stay)} would stay: {self.present.sentence}"
             return tuple(Step(f"etcd/member/{name}", "blocked", "it would leave etcd", why) for name in members)
@@ -107,6 +107,14 @@ class Removal:
         desired = {"kind": "snapshot", "name": "all"}
         what = "a snapshot of etcd, checked, encrypted to ssh_keys"
         return (Step("etcd/snapshot/all", "create", what, "all of etcd goes", desired=desired),)
+
+    def _stays(self, member: str, going: Mapping[str, str]) -> bool:
+        """Whether its machine stays, or the disk with its data while its cluster is not meant to go."""
+        cluster = self.fleet.cluster_of(member).name
+        machine, disk = f"{cluster}/machine/{member}", f"{cluster}/disk/{member}-etcd"
+        if machine in self.ours:
+            return machine not in going
+        return disk in self.ours and disk not in going and cluster not in self.patterns
 
     def _steps(self, going: Mapping[str, str], etcd: Sequence[Step]) -> Iterator[Step]:
         """Each resource after those that use it, a machine after its member; interfaces go with their machines."""
@@ -156,6 +164,11 @@ def ours(fleet: Fleet, observed: Observed) -> dict[str, Mapping[str, Any]]:
     """All that is there and bears this environment's tags, by target; never a group that was given."""
     bodies, given = {**observed.bodies, **observed.strays}, _given(fleet)
     return {t: body for t, body in sorted(bodies.items()) if t not in given and _is_ours(fleet, t, body)}
+
+
+def named(target: str, patterns: Sequence[str]) -> bool:
+    """Whether a machine is one of those that these patterns destroy, if it is there."""
+    return any(fnmatchcase(target, one) if "/" in one else target.startswith(f"{one}/") for one in patterns)
 
 
 def _given(fleet: Fleet) -> tuple[str, ...]:

@@ -63,9 +63,19 @@ class Case:
         return self._pairs
 
     def absent(self) -> frozenset[str]:
-        """Members whose machines do not exist yet, and that do not answer all the same."""
-        silent = (m.name for m, s in self.pairs() if s.version.value is None and s.peer.value is None)
-        return self.intended.awaiting.intersection(silent)
+        """Members whose machines do not exist yet, and that do not answer all the same.
+
+        Whoever has published client URLs has run before, whatever is known of its machine: it is lost, not awaited.
+        """
+        ran = {entry.name for view in self.told() for entry in view.members if entry.client_urls}
+        return self.intended.awaiting.intersection(self._silent()) - ran
+
+    def gone(self) -> frozenset[str]:
+        """Members whose machines somebody has taken away, and that do not answer."""
+        return self.intended.gone.intersection(self._silent())
+
+    def _silent(self) -> Iterable[str]:
+        return (m.name for m, s in self.pairs() if s.version.value is None and s.peer.value is None)
 
     def underway(self) -> tuple[Underway, ...]:
         """What is not there yet, or not gone yet, as somebody intends: it is no fault, and not done either."""
@@ -82,9 +92,26 @@ class Case:
                 found.append(Underway(name, why, f"etcdctl member remove {shown(entry.id)}"))
         return tuple(found)
 
+    def there(self) -> tuple[int, int]:
+        """How many voters exist, of how many: of those that are listed, or expected if nobody gives a list."""
+        names = [entry.name for entry in self.voters()] or [member.name for member in self.expected]
+        return sum(name not in self.absent() for name in names), len(names)
+
     def quorum_is_awaited(self) -> bool:
         """Whether those that exist cannot have a quorum, whatever they do."""
-        return len(self.expected) - len(self.absent()) < quorum(len(self.expected))
+        exist, voters = self.there()
+        return exist < quorum(voters)
+
+    def founded(self) -> bool:
+        """Whether the cluster was up once: only then is a quorum that is not there a lost one.
+
+        A member publishes its client URLs through the first leader, and lists them ever after, without a quorum too.
+        Founders that wait for each other list none; where some that exist list nothing, it counts what was seen before.
+        """
+        if self.serving() or any(entry.client_urls for view in self.views().values() for entry in view.members):
+            return True
+        waiting = {member.name for member in self.expected if member.name not in self.absent()}
+        return not self.quorum_is_awaited() or (bool(self.intended.seen) and not waiting <= {*self.views()})
 
     def views(self) -> Mapping[str, View]:
         """The member lists that belong to this cluster, by the member that gave them."""
@@ -100,6 +127,10 @@ class Case:
                     break
         return views
 
+    def told(self) -> tuple[View, ...]:
+        """The lists of those that read through a leader; where nobody does, all that there are."""
+        return tuple(self.views()[name] for name in self.serving() if name in self.views()) or (*self.views().values(),)
+
     def serving(self) -> list[str]:
         """The members of this cluster that reach a leader with a quorum."""
         return [m.name for m, s in self.pairs() if _is_ours(s.listing.value, self) and s.linearizable.value is not None]
@@ -107,7 +138,7 @@ class Case:
     def unasked(self) -> list[str]:
         """The members that nobody asked, and of which therefore nothing is known."""
         silent = (m.name for m, s in self.pairs() if s.version.outcome == "not asked")
-        return [name for name in silent if name not in self.absent()]
+        return [name for name in silent if name not in self.absent() | self.gone()]
 
     def up(self) -> list[str]:
         """The members of this cluster whose client port answers."""

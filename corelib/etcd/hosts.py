@@ -55,6 +55,9 @@ def ended(sample: Sample) -> str:
 
 def _host(case: Case, member: Member, sample: Sample) -> Iterator[Check]:
     facts, on = sample.host.value, case.intended.hosts.get(member.name)
+    if member.name in case.gone():
+        yield _gone(member)
+        return
     if facts is None or on is None:
         yield from _unreached(case, member, sample.host)
         return
@@ -67,6 +70,12 @@ def _host(case: Case, member: Member, sample: Sample) -> Iterator[Check]:
     for row in rows:
         if row is not None and (row.state != "not checked" or case.intended.only_from_hosts):
             yield row
+
+
+def _gone(member: Member) -> Check:
+    problem = f"{member.name} has no machine any more, which no plan of ours has taken away"
+    remedy = "look at the plan of deploy-azure, which takes its data disk as it is, if that is left; wipe nothing"
+    return Check(member.name, "machine", "its machine is there", "it is gone", "failed", problem, remedy)
 
 
 def _unreached(case: Case, member: Member, reply: Reply[HostFacts]) -> Iterator[Check]:

@@ -29,8 +29,10 @@ class OnHost(NamedTuple):
 class Intended(NamedTuple):
     """`members` are those of now, `founders` those of the bootstrap; `sites` says where each member stands.
 
-    `awaiting` are members whose machines do not exist yet: that they are silent is no fault. `joining` came after the
-    bootstrap, and may be on their way into the cluster; `leaving` are to be members no more.
+    `awaiting` are members whose machines do not exist yet: that they are silent is no fault. `gone` are those that had
+    machines, which somebody has taken away. `joining` came after the bootstrap, and may be on their way into the
+    cluster; `leaving` are to be members no more. `seen` are the members as the cluster has listed them when it was seen
+    to serve; empty: nobody has seen that.
     """
 
     members: tuple[Member, ...]
@@ -42,6 +44,8 @@ class Intended(NamedTuple):
     sites: Mapping[str, str] = NOTHING
     awaiting: frozenset[str] = frozenset()
     joining: frozenset[str] = frozenset()
+    gone: frozenset[str] = frozenset()
+    seen: frozenset[str] = frozenset()
     leaving: tuple[str, ...] = ()
     unit: str = "etcd-member.service"  # what runs etcd on a host
     logins: Mapping[str, str] = NOTHING  # how a person logs in to each host, as typed
@@ -68,9 +72,10 @@ class Intended(NamedTuple):
             user=etcd.login.user if etcd.login else "",
         )
 
-    def with_machines(self, deployed: Collection[str]) -> Intended:
-        """The same where only these hosts have machines yet."""
-        return self._replace(awaiting=frozenset(one.name for one in self.members if one.name not in deployed))
+    def with_machines(self, deployed: Collection[str], gone: Collection[str] = ()) -> Intended:
+        """The same where only these hosts have machines yet, and those had some."""
+        without = {one.name for one in self.members if one.name not in deployed}
+        return self._replace(awaiting=frozenset(without.difference(gone)), gone=frozenset(without.intersection(gone)))
 
 
 def _typed(reference: str) -> str:

@@ -40,7 +40,8 @@ class Verdict(NamedTuple):
     `awaiting`: nothing is wrong, and some members come or go as intended. `unproven`: nothing is known to be wrong, and
     something could not be asked, or cannot be: of etcd 2.x that is the best there is, as it tells nothing of alarms, of
     a hash of its data, of disks. `trips` are milliseconds, of each follower to the leader, of it to its quorum;
-    `between` are those that etcd has measured itself, from one member to each other. `old` are members of etcd 2.x.
+    `between` are those that etcd has measured itself, from one member to each other. `old` are members of etcd 2.x,
+    `members` those that are listed by who reads through a leader; none, if nobody does.
     """
 
     kind: Kind
@@ -53,6 +54,7 @@ class Verdict(NamedTuple):
     between: Mapping[str, Mapping[str, float]] = NOTHING
     underway: tuple[Underway, ...] = ()
     old: frozenset[str] = frozenset()
+    members: frozenset[str] = frozenset()
 
     @property
     def healthy(self) -> bool:
@@ -92,19 +94,20 @@ def judge(intended: Intended, samples: Samples) -> Verdict:
         between(case),
         case.underway(),
         frozenset(m.name for m, s in case.pairs() if numbers(s.version.value or "")[:1] == (2,)),
+        frozenset(one.name for view in case.told() for one in view.members if one.name and case.serving()),
     )
 
 
 def _kind(case: Case, rows: Sequence[Check]) -> Kind:
     failed = [row for row in rows if row.state == "failed"]
-    if case.absent() and case.quorum_is_awaited():
+    if case.absent() and not case.founded():
         # Founders that wait for each other neither lead nor read nor serve clients; who they are can be seen already.
         failed = [row for row in failed if row.check == "identity"]
     if failed or not case.expected:
         return "unhealthy"
     # What is on its way excuses itself, and nobody whose host was not reached.
     unreached = [row for row in rows if row.check == "host" and row.state == "not checked" and row.problem]
-    if case.underway() and (not unreached or (case.absent() and case.quorum_is_awaited())):
+    if case.underway() and (not unreached or (case.absent() and not case.founded())):
         return "awaiting"
     return "healthy" if all(row.state == "passed" for row in rows) else "unproven"
 
@@ -120,12 +123,12 @@ def _excused(row: Check, one: Underway) -> Check:
 
 
 def _on_its_way(case: Case, left: str) -> str:
-    there, all_ = len(case.expected) - len(case.absent()), len(case.expected)
-    if case.quorum_is_awaited():
+    if not case.founded():
+        exist, voters = case.there()
         missing = joined([member.name for member in case.expected if member.name in case.absent()])
-        possible = f"no quorum is possible with {there} of {all_}, which needs {quorum(all_)}"
+        possible = f"no quorum is possible with {exist} of {voters}, which needs {quorum(voters)}"
         return f"awaiting {missing}; {possible}: deploy them, and wipe or restart nothing meanwhile"
-    names = {one.name for one in case.underway()}
+    names, all_ = {one.name for one in case.underway()}, len(case.expected)
     rest = sum(member.name not in names for member in case.expected)
     what = joined([f"{one.name}{one.why}" for one in case.underway()])
     steps = "; ".join(dict.fromkeys(one.next for one in case.underway()))

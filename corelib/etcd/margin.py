@@ -24,9 +24,19 @@ def margin(case: Case) -> str:
         return f"unknown: no member of the rendered cluster answers clients ({voters} voters, quorum {needed})"
     if up + len(unasked) >= needed:
         return f"{_undecided(case, unasked)}{up} of {voters} voters answer, quorum {needed}, {_why(case, unasked)}"
-    silent = [member.name for member in case.expected if member.name not in case.up()]
-    back = f"restart {joined(silent, 'or')}" if silent else "start or remove the voters that are not rendered"
-    return f"quorum lost: {up} of {voters}, needs {needed}: {back}; do not wipe"
+    return f"quorum lost: {up} of {voters}, needs {needed}: {_back(case, names)}; do not wipe"
+
+
+def _back(case: Case, names: set[str]) -> str:
+    """How voters come back: who has a machine is restarted, the others are deployed again."""
+    silent = [m.name for m in case.expected if m.name in names and m.name not in case.up()]
+    without = [name for name in silent if name in case.gone() | case.intended.awaiting]
+    ways = []
+    if there := [name for name in silent if name not in without]:
+        ways.append(f"restart {joined(there, 'or')}")
+    if without:
+        ways.append(f"deploy {joined(without, 'or')} again, with its data disk as it is")
+    return ", or ".join(ways) or "start or remove the voters that are not rendered"
 
 
 def _undecided(case: Case, unasked: list[str]) -> str:

@@ -20,8 +20,9 @@ from .samples import Listed, Samples
 class Present:
     """`voters` and `serving` are names; `listed` is everybody with their ids; `faults` are failed checks by member.
 
-    `version` is the oldest that a member runs. `founded`: somebody has served this cluster, or could. Without a quorum
-    nobody serves, and `listed` is empty.
+    `version` is the oldest that a member runs. `founded`: it was up once, as far as anybody knows. Without a quorum
+    nobody serves, and `listed` is empty; `last` are the names of its members then, as a member that answers remembers
+    them, or as they were seen last; empty if nobody knows.
     """
 
     listed: tuple[Listed, ...] = ()
@@ -29,6 +30,7 @@ class Present:
     serving: frozenset[str] = frozenset()
     faults: Mapping[str, str] = field(default_factory=dict)
     founded: bool = True
+    last: frozenset[str] = frozenset()
     version: str = ""
     sentence: str = ""
 
@@ -68,17 +70,19 @@ class Present:
 def present(intended: Intended, samples: Samples, verdict: Verdict) -> Present:
     """What samples and their verdict say of who is in the cluster now."""
     case = Case(intended, identities(intended.founders, intended.token), samples)
-    serving, views = case.serving(), case.views()
-    told = [views[name].members for name in serving if name in views]
+    serving = case.serving()
+    told = [view.members for view in case.told()]
+    fullest = max(told, key=len, default=())
     faults = {row.member: row.problem or row.found for row in reversed(verdict.rows) if row.state == "failed"}
     versions = [s.version.value for _, s in case.pairs() if s.version.value]
-    listed = max(told, key=len, default=())
+    listed = fullest if serving else ()
     return Present(
         listed=listed,
         voters=frozenset(one.name or f"{one.id:x}" for one in listed if not one.learner),
         serving=frozenset(serving),
         faults=faults,
-        founded=bool(serving) or not case.quorum_is_awaited(),
+        founded=case.founded(),
+        last=frozenset(one.name for one in fullest if one.name) or intended.seen,
         version=min(versions, key=numbers, default=""),
         sentence=verdict.sentence,
     )

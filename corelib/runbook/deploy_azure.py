@@ -28,7 +28,7 @@ from ..report import Finding, Report
 from ..userdata import UserData
 from ..views import Page, Table, View
 from ..views.findings import findings
-from . import ssh_config
+from . import ssh_config, standing
 from .changing import Changing
 from .deployed import Deployed
 from .inventory import Inventory
@@ -176,12 +176,13 @@ class DeployAzure(Changing):
             self._keep_inventory(observed)  # the way to the hosts, should it be lost or old
             return verify(self._subject, self.secret, self.project, joining, canary=False).present
         except RunbookError as problem:
-            return Present(sentence=problem.found)
+            return Present(sentence=problem.found, last=standing.seen(self._subject.intended, self._inventory))
 
     def _carry_out(self, plan: Plan, watch: Watcher) -> Mapping[str, Any]:
         if self.given.restore:
             self._snapshots.carry_out(self.given.restore, plan, watch)
             return self._remember()
+        self._keep_inventory(self._observed)
         at_azure, members = acts(self._cloud, self._desired), self._members(plan)
 
         def act(step: Step, telling: Telling) -> Pauses | None:
@@ -218,10 +219,23 @@ class DeployAzure(Changing):
         self._keep_inventory(self._observe())
 
     def _keep_inventory(self, observed: Observed) -> dict[str, Any]:
-        found = inventory.inventory(self.loaded.fleet, observed)
+        """What is there, and whose machine was there and is gone: only a plan of ours makes it forgotten."""
+        fleet, planned = self.loaded.fleet, self._planned()
+        others = {host.name for host in fleet.hosts}.difference(planned)
+        found = standing.with_gone(inventory.inventory(fleet, observed), self._inventory.read("azure"), others)
         self._inventory.write("azure", found)
-        ssh_config.refresh(self.loaded.fleet, self.project)
+        if not moving.remains(fleet, observed):
+            standing.forget(self._inventory)
+        ssh_config.refresh(fleet, self.project)
         return found
+
+    def _planned(self) -> set[str]:
+        """The hosts whose machines the approved plan makes or takes away, or would, if they were there."""
+        approved = self._approvals.targets(self._approved_here or self.given.approved_plan)
+        named = {one.partition("@")[0] for one in approved}
+        hosts = {f"{at.name}/machine/{one.name}": one.name for at in self.loaded.fleet.clusters for one in at.hosts}
+        destroyed = self.given.destroy if approved else ()
+        return {name for target, name in hosts.items() if target in named or removal.named(target, destroyed)}
 
     def _remark(self) -> str:
         if not self._drafts:

@@ -53,7 +53,7 @@ class Subject(NamedTuple):
         intended = content["intended"]
         read = {
             **{name: tuple(_member(*one) for one in intended[name]) for name in ("members", "founders")},
-            **{name: frozenset(intended[name]) for name in ("awaiting", "joining")},
+            **{name: frozenset(intended[name]) for name in ("awaiting", "joining", "gone", "seen")},
             "leaving": tuple(intended["leaving"]),
             "certificates": _tuple(intended["certificates"]),
         }

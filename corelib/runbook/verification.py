@@ -22,6 +22,7 @@ from ..etcd.samples import Samples
 from ..member import CLIENT_PORT
 from ..project import Project
 from ..report import Report
+from . import standing
 from .inventory import Inventory
 from .reaching import reach
 from .subject import Subject
@@ -71,17 +72,20 @@ def verify(
     """Ask every member, from here or through its host, and judge. Raises RunbookError where nobody can be asked.
 
     `secret` resolves a reference and hides its value. `joining` are members that are on their way into the cluster,
-    although the parameters do not say so. Without the canary nothing is written.
+    although the parameters do not say so. Without the canary nothing is written to etcd; who is seen to be in it is
+    remembered here.
     """
     inventory = Inventory(at.inventory(subject.environment))
-    rendered = subject.intended.with_machines(inventory.read("azure").get("hosts", {}))
-    rendered = rendered._replace(joining=rendered.joining.union(joining))
+    azure, seen = inventory.read("azure"), standing.seen(subject.intended, inventory)
+    rendered = subject.intended.with_machines(azure.get("hosts", {}), azure.get("gone", ()))
+    rendered = rendered._replace(joining=rendered.joining.union(joining), seen=seen)
     how = let_in(subject, secret, at.root)
     with reach(subject, rendered, inventory, secret) as reached:
         intended, looked = reached.intended, reached.looked
         how |= {"ways": reached.ways, "hosts": reached.hosts}
         samples = probe(intended.members, election_ms=intended.election_ms, canary=canary, **how)
     verdict = judge(intended, samples)
+    standing.remember(intended, verdict.members, inventory)
     verdict = verdict._replace(findings=Report.of([*verdict.findings, *reached.said]))
     now, (healthy, before) = facts(verdict, samples, intended), last_healthy(at, subject.environment)
     changes = since(before, now) if before else ()

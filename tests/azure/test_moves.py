@@ -410,6 +410,29 @@ def test_where_etcd_cannot_be_asked_nothing_of_it_is_touched() -> None:
     assert "nobody can leave or come" in why(World(strays=stray, etcd=blind), {})
 
 
+def test_where_the_quorum_is_lost_nobody_comes_back_who_had_left() -> None:
+    """Two have left, as a site was destroyed, and one of the two that stayed is dead: the last one remembers who left."""
+    there = {target: body for target, body in bodies().items() if "/machine/azure-lab-03" not in target}
+    lost = Present(sentence="no quorum", last=frozenset(NAMES[:2]))
+    for left in (there, {target: body for target, body in there.items() if "azure-lab-03" not in target}):
+        blocked = World(bodies=left, etcd=lost).plan({}).blocked
+        assert [step.target for step in blocked] == ["etcd/member/azure-lab-03"], "with its old disk, or without"
+        assert "nobody can leave or come: no quorum" in blocked[0].why
+        member = replace(lost, last=frozenset(NAMES))
+        assert not World(bodies=left, etcd=member).plan({}).blocked, "who is a member brings the quorum back"
+
+
+def test_where_the_quorum_is_lost_the_last_member_is_not_switched_off_nor_let_go() -> None:
+    larger = FLEET.clusters[0].model_copy(update={"size": "Standard_D2s_v5"})
+    sized = FLEET.model_copy(update={"clusters": (larger, FLEET.clusters[1])})
+    lost = Present(sentence="no quorum", last=frozenset(NAMES))
+    there = {target: body for target, body in bodies().items() if target.rpartition("/")[2] != "azure-lab-02"}
+    (blocked,) = World(fleet=sized, bodies=there, etcd=lost).plan({}).blocked
+    assert (blocked.target, blocked.what) == ("etcd/member/azure-lab-01", "it would be switched off")
+    fewer = FLEET.model_copy(update={"etcd": FLEET.etcd.model_copy(update={"removed": ("azure-lab-04",)})})
+    assert "nobody can leave or come" in why(World(fleet=fewer, etcd=lost), {})
+
+
 def test_where_no_cluster_serves_a_disk_with_the_last_data_is_kept() -> None:
     for etcd in (Present(founded=False), None):
         found = moving.moves(FLEET, Observed(bodies()), {"azure-lab-03": "03000000"}, etcd)

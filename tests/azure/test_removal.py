@@ -143,6 +143,20 @@ def test_a_site_does_not_go_blindly_while_others_stay() -> None:
         assert "azure-lab-01, azure-lab-02 would stay: no key" in plan.blocked[0].why
 
 
+def test_the_last_data_do_not_go_blindly_while_a_disk_of_another_member_stays() -> None:
+    """The machines of two of three are gone: what they had is on their disks, and one is in the site that stays."""
+    lost = Present(sentence="no quorum")
+    machines = ("azure-lab-02", "azure-lab-03", "azure-lab-04")
+    there = {target: body for target, body in bodies().items() if target.rpartition("/")[2] not in machines}
+    del there[f"{B}/disk/azure-lab-04-etcd"]
+    (blocked,) = removal(A, f"{A}/disk/*", there=there, etcd=lost).blocked
+    assert "azure-lab-03 would stay: no quorum" in blocked.why
+    both = removal(A, B, f"{A}/disk/*", there=there, etcd=lost)
+    assert not both.blocked
+    assert f"destroy {A} without a snapshot of etcd" in both.consents
+    assert f"destroy {A}/disk/azure-lab-01-etcd without a snapshot of etcd" in both.consents
+
+
 def test_what_was_approved_with_etcd_in_sight_is_not_done_without() -> None:
     seen = {step.digest for step in removal(A, B, f"{B}/*").pending}
     blind = removal(A, B, f"{B}/*", etcd=Present(sentence="no key"))

@@ -67,3 +67,28 @@ def listing(entries: tuple[Listed, ...]) -> Samples:
         for s, e in zip(healthy().members, LISTED, strict=True)
     ]
     return healthy()._replace(members=tuple(views))
+
+
+def unpublished(samples: Samples, *which: int) -> Samples:
+    """The same where these members have never run, so that no list has client URLs of them."""
+    entries = tuple(entry._replace(client_urls=()) if n in which else entry for n, entry in enumerate(LISTED))
+    return samples._replace(members=tuple(_showing(s, entries) for s in samples.members))
+
+
+def without(samples: Samples, *which: int) -> Samples:
+    """The same where these members have left the cluster, and the first of the others leads."""
+    entries = tuple(entry for n, entry in enumerate(LISTED) if n not in which)
+    shown = (_showing(s, entries) for s in samples.members)
+    return samples._replace(members=tuple(s._replace(**_led(s, entries[0].id)) for s in shown))
+
+
+def _led(sample: Sample, leader: int) -> dict[str, Reply[Status]]:
+    told = {"status": sample.status, "after": sample.after}
+    return {name: answered(reply.value._replace(leader=leader)) for name, reply in told.items() if reply.value}
+
+
+def _showing(sample: Sample, entries: tuple[Listed, ...]) -> Sample:
+    """A member with another list, on those ports where it gives one."""
+    ports = {"peer": sample.peer, "listing": sample.listing}
+    shown = {name: answered(reply.value._replace(members=entries)) for name, reply in ports.items() if reply.value}
+    return sample._replace(**shown)

@@ -27,7 +27,7 @@ from corelib.ssh import CommandTimedOut, Done, NoSsh
 from tests.project import ROOT
 
 from .clusters import binary
-from .samples import MEMBERS, TOKEN, answered, everywhere, healthy, spoilt
+from .samples import MEMBERS, TOKEN, answered, everywhere, healthy, spoilt, unpublished
 from .test_judge import DOWN, REFUSED, state
 
 PRD = parameters.load((ROOT / "parameters/prd.yaml").read_text(), "prd.yaml").fleet
@@ -237,7 +237,7 @@ def test_another_host_key_is_a_fault_either_way(intended: Intended) -> None:
 def test_what_is_on_its_way_does_not_excuse_a_host_that_is_not_reached() -> None:
     waiting = THROUGH._replace(awaiting=frozenset({"azure-prd-04"}))
     nothing = dict.fromkeys(DOWN, NOT_ASKED)
-    samples = spoilt(told(), 3, **nothing, host=NOT_ASKED)
+    samples = unpublished(spoilt(told(), 3, **nothing, host=NOT_ASKED), 3)
     assert judge(waiting, samples).kind == "awaiting"
     assert judge(waiting, spoilt(samples, 1, **nothing, host=UNREACHED["refused"][0])).kind == "unproven"
 

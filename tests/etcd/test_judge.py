@@ -28,7 +28,20 @@ from corelib.etcd.samples import (
 )
 from corelib.member import Member
 
-from .samples import IDENTITY, LISTED, MEMBERS, TOKEN, answered, canary, everywhere, healthy, listing, spoilt
+from .samples import (
+    IDENTITY,
+    LISTED,
+    MEMBERS,
+    TOKEN,
+    answered,
+    canary,
+    everywhere,
+    healthy,
+    listing,
+    spoilt,
+    unpublished,
+    without,
+)
 
 REFUSED: Reply[Any] = Reply("refused", detail="Connection refused")
 MUTE: Reply[Any] = Reply("mute", seconds=3.0)
@@ -437,15 +450,22 @@ def gone(*which: int) -> Samples:
     return samples._replace(canary=canary(tuple(m for n, m in enumerate(MEMBERS) if n not in which)))
 
 
+LATER = frozenset({"azure-prd-03", "azure-prd-04"})
+
+
+def mute(samples: Samples, *which: int) -> Samples:
+    """The same where these members have no quorum since they started: the peer port shows who they are, clients wait."""
+    silent = dict.fromkeys(
+        ("listing", "status", "local", "linearizable", "alarms", "hash", "metrics", "after"), NOT_ASKED
+    )
+    for n in which:
+        samples = spoilt(samples, n, **silent, version=MUTE, rounds=())
+    return samples._replace(canary=None)
+
+
 def test_a_cluster_on_its_way_is_not_a_broken_one() -> None:
-    waiting = {"reads": Reply("mute", seconds=3.0)}
-    samples = gone(2, 3)
-    for n in (0, 1):  # founders that wait for each other: the peer port shows who they are, clients wait
-        silent = dict.fromkeys(
-            ("version", "listing", "status", "local", "linearizable", "alarms", "hash", "metrics", "after"), NOT_ASKED
-        )
-        samples = spoilt(samples, n, **silent | {"version": waiting["reads"]}, rounds=())
-    result = verdict(samples._replace(canary=None), awaiting=frozenset({"azure-prd-03", "azure-prd-04"}))
+    samples = unpublished(mute(gone(2, 3), 0, 1), 0, 1, 2, 3)  # founders that wait for each other
+    result = verdict(samples, awaiting=LATER)
     assert (result.kind, result.healthy) == ("awaiting", False)
     assert result.sentence == (
         "awaiting azure-prd-03 and azure-prd-04; no quorum is possible with 2 of 4, which needs 3: "
@@ -453,13 +473,13 @@ def test_a_cluster_on_its_way_is_not_a_broken_one() -> None:
     )
     assert not result.findings.errors
     strange = spoilt(samples, 0, peer=answered(View(7, 0, LISTED)))
-    result = verdict(strange._replace(canary=None), awaiting=frozenset({"azure-prd-03", "azure-prd-04"}))
+    result = verdict(strange._replace(canary=None), awaiting=LATER)
     assert result.kind == "unhealthy"
     assert result.sentence.startswith("azure-prd-01 belongs to cluster 7")
 
 
 def test_a_quorum_that_serves_while_the_last_machine_is_missing() -> None:
-    result = verdict(gone(3), awaiting=frozenset({"azure-prd-04"}))
+    result = verdict(unpublished(gone(3), 3), awaiting=frozenset({"azure-prd-04"}))
     assert (result.kind, result.sentence) == (
         "awaiting",
         "awaiting azure-prd-04; the other 3 of 4 serve; 3 of 4: no further loss tolerated; deploy what is missing",
@@ -467,6 +487,54 @@ def test_a_quorum_that_serves_while_the_last_machine_is_missing() -> None:
     assert verdict(gone(3)).kind == "unhealthy", "a machine that exists has to serve"
     assert verdict(gone(1, 3), awaiting=frozenset({"azure-prd-04"})).kind == "unhealthy"
     assert verdict(healthy(), awaiting=frozenset({"azure-prd-04"})).healthy, "the inventory is old: it is there"
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_quorum_that_was_there_is_lost_and_not_awaited(*, restarted: bool) -> None:
+    """Nothing may be known of the machines that are gone; what is left knows that they have served."""
+    noone = Reply[Any]("failed", detail="etcdserver: no leader")
+    left = gone(1, 2, 3)
+    left = mute(left, 0) if restarted else spoilt(left, 0, linearizable=noone, alarms=NOT_ASKED, hash=NOT_ASKED)
+    result = verdict(left._replace(canary=None), awaiting=LATER | {"azure-prd-02"})
+    assert result.kind == "unhealthy"
+    assert result.findings.errors
+    if not restarted:
+        lost = (
+            "quorum lost: 1 of 4, needs 3: deploy azure-prd-02, azure-prd-03 or azure-prd-04 again, with its data disk"
+        )
+        assert f"{lost} as it is; do not wipe" in result.sentence
+
+
+def test_where_nobody_answers_it_counts_what_was_seen_before() -> None:
+    silent = gone(0, 1, 2, 3)._replace(canary=None)
+    assert verdict(silent, awaiting=LATER).kind == "awaiting", "the machines of a first deployment boot"
+    assert verdict(silent, awaiting=LATER, seen=frozenset({"azure-prd-01"})).kind == "unhealthy"
+    again = unpublished(mute(gone(2, 3), 0, 1), 0, 1, 2, 3)
+    assert verdict(again, awaiting=LATER, seen=LATER).kind == "awaiting", "they say themselves that it is another one"
+
+
+def test_the_voters_that_are_listed_count_where_others_have_left_for_good() -> None:
+    result = verdict(without(gone(2, 3), 2, 3), awaiting=LATER)
+    assert (result.kind, result.members) == ("awaiting", frozenset({"azure-prd-01", "azure-prd-02"}))
+    start = (
+        "awaiting azure-prd-03 and azure-prd-04; the other 2 of 4 serve; 2 voters, quorum 2: no further loss tolerated"
+    )
+    assert result.sentence.startswith(start)
+    half = spoilt(without(gone(1, 2, 3), 2, 3), 0, linearizable=Reply("failed", detail="no leader"), hash=NOT_ASKED)
+    result = verdict(half._replace(canary=None), awaiting=LATER)
+    assert (result.kind, "quorum lost: 1 of 2, needs 2: restart azure-prd-02; do" in result.sentence) == (
+        "unhealthy",
+        True,
+    )
+
+
+def test_a_machine_that_somebody_has_taken_away_is_a_fault() -> None:
+    result = verdict(gone(3), gone=frozenset({"azure-prd-04"}))
+    assert (result.kind, state(result, "azure-prd-04", "machine")) == ("unhealthy", "failed")
+    assert result.sentence.startswith(
+        "azure-prd-04 has no machine any more, which no plan of ours has taken away; 3 of 4: no further loss tolerated"
+    )
+    assert verdict(healthy(), gone=frozenset({"azure-prd-04"})).healthy, "it answers: it is there again"
 
 
 # Properties. A reply of one field is spoilt when it is no answer, or an answer that a healthy member never gives.

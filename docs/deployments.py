@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import signal
-import sys
 import tempfile
 from pathlib import Path
 
@@ -27,11 +26,8 @@ HOSTS = [f"azure-lab-0{n}" for n in (1, 2, 3, 4)]
 
 def main() -> None:
     """Deploy in two stages, look again, change something by hand, put something foreign in the way."""
-    sys.path.insert(0, str(pages.ROOT))
-    from tests.project import lay_out  # noqa: PLC0415 - of this checkout
-
     with tempfile.TemporaryDirectory() as name:
-        root = lay_out(Path(name) / "project", NETWORK)
+        root = pages.checkout(Path(name) / "project", NETWORK)
         over_wireguard(root / "parameters" / "lab.yaml")
         lab.start(root, f"{NETWORK}.0/24")
         try:

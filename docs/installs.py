@@ -16,6 +16,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pages
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 NETWORK = "127.0.93"
@@ -57,7 +59,6 @@ def main() -> None:
     """Install well, on a wrong disk, from a broken server, and on a machine that does not come back."""
     sys.path.insert(0, str(ROOT))
     from corelib import lab  # noqa: PLC0415 - after the path
-    from tests.project import lay_out  # noqa: PLC0415 - of this checkout
 
     (HERE / "install-hetzner").mkdir(exist_ok=True)
     script = (ROOT / "corelib/lab/files/flatcar-install").read_bytes()
@@ -68,7 +69,7 @@ def main() -> None:
         ("other-user-data", other_user_data, "failed"),
     ):
         with tempfile.TemporaryDirectory() as folder:
-            root = lay_out(Path(folder) / "project", NETWORK)
+            root = pages.checkout(Path(folder) / "project", NETWORK)
             lab.start(root, f"{NETWORK}.0/24")
             try:
                 operator = Operator(root)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 import tempfile
 import time
 import urllib.request
@@ -101,11 +100,8 @@ FAULTS: tuple[tuple[str, Callable[[Cluster], object]], ...] = (
 
 def main() -> None:
     """Deploy, break, verify, keep."""
-    sys.path.insert(0, str(pages.ROOT))
-    from tests.project import lay_out  # noqa: PLC0415 - of this checkout
-
     with tempfile.TemporaryDirectory() as name:
-        root = lay_out(Path(name) / "project", NETWORK)
+        root = pages.checkout(Path(name) / "project", NETWORK)
         at = Project(root)
         lab.start(root, f"{NETWORK}.0/24")
         try:

@@ -1,9 +1,10 @@
 """Production's parameters, mapped onto a lab: addresses, endpoints, example values and credentials. Pure.
 
-What a lab has none of is taken out or put in its own form besides: certificates and users of etcd, approvals by others,
-given resource groups, an address for each host, all dedicated machines but one. The rest stays: names, sizes, counts,
-regions, zones, networks, the overlay and with it the two stages of a deployment, etcd's timing and ports, the release.
-What was changed is found by comparing both fleets, so that it is all said; what a lab cannot prove is said as well.
+What a lab has none of is taken out or put in its own form besides: certificates and users of etcd, approvals by
+others, an address for each host, all dedicated machines but one. The rest stays: names, sizes, counts, regions, zones,
+networks, given resource groups, the overlay and with it the two stages of a deployment, etcd's timing and ports, the
+release. What was changed is found by comparing both fleets, so that it is all said; what a lab cannot prove is said as
+well.
 """
 
 from __future__ import annotations
@@ -122,8 +123,7 @@ def _cluster(before: Mapping[str, Any], number: int, places: Mapping[str, str], 
     place = f"fleet.clusters[{number}].ssh_from"
     sources = ["127.0.0.0/8" if f"{place}[{n}]" in marked else one for n, one in enumerate(before["ssh_from"])]
     hosts = [one | {"address": places[one["address"]]} for one in before["hosts"]]
-    own = {name: value for name, value in before.items() if name != "resource_group"}
-    return {**own, "public_address": "cluster", "ssh_from": sources, "hosts": hosts}
+    return {**before, "public_address": "cluster", "ssh_from": sources, "hosts": hosts}
 
 
 def _dedicated(before: Mapping[str, Any], places: Mapping[str, str], network: IPv4Network) -> dict[str, Any]:
@@ -155,7 +155,7 @@ def _unproven(fleet: Fleet) -> Iterator[str]:
         yield "Azure: its stand-in has quotas, sizes, zones and images of its own, and no limits of your subscription"
         yield "a first boot: the lab's own reader takes the user-data, and disks are as fast as this machine's"
     if any(cluster.resource_group for cluster in fleet.clusters):
-        yield "the resource groups that are given: a rehearsal makes its own"
+        yield "the resource groups that are given: a lab's are empty, and all rights in them are given"
     if any(cluster.public_address == "host" for cluster in fleet.clusters):
         yield "an address for each host: a lab's hosts share one, as port 22 can be had with privileges only"
     if count:

@@ -22,6 +22,7 @@ from . import inputs
 from .demo import approval
 from .launch import launch
 from .rehearsal import Rehearsal, rehearsal
+from .targets import Targets
 
 Say = Callable[[str], None]
 
@@ -51,6 +52,7 @@ def rehearse(file: Path, at: Project, network: str, say: Say) -> int:
     lease = lab.ensure(at.root, network, _IDLE)
     try:
         _name(fleet, lease.endpoints, at)
+        _give(fleet, at)
         good = all(_play(name, own, at, say) for name in _runbooks(fleet))
     finally:
         lease.close()
@@ -97,6 +99,21 @@ def _name(fleet: Fleet, endpoints: lab.Endpoints, at: Project) -> None:
         answer = session.post(url, form, auth=login, verify=endpoints.ca, timeout=10)
         if not answer.ok:
             raise ServiceFailed(f"naming the lab's dedicated machine {host.name}", f"Robot says {answer.status_code}")
+
+
+def _give(fleet: Fleet, at: Project) -> None:
+    """The resource groups that are given are there before anything is deployed, as in production."""
+    given = {cluster.resource_group: cluster.location for cluster in fleet.clusters if cluster.resource_group}
+    if fleet.azure is None or not given:
+        return
+    from ..azure import client  # noqa: PLC0415 - slow to load, and seldom needed
+
+    endpoint, ca = Targets.of(fleet, at.root, lambda reference: references.resolve(reference, at.root)).azure()
+    credential = client.credential_of(fleet.azure.credential)
+    cloud = client.connect(fleet.azure, endpoint=endpoint, verify=ca, credential=credential)
+    with client.told("making the resource groups that are given"):
+        for name, location in given.items():
+            cloud.resources.resource_groups.create_or_update(name, {"location": location})
 
 
 def _play(name: str, file: Path, at: Project, say: Say) -> bool:

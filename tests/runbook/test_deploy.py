@@ -72,7 +72,9 @@ def test_plan_approve_apply_verify_and_a_dead_member(root: Path) -> None:
     applied = papermill.run(root, "deploy-azure", *LAB, "-p", "approved_plan", digest)
     assert (applied.code, applied.record.outcome) == (0, "succeeded")
     looks = [entry for entry in read(Path(applied.record.path)) if entry["kind"] == "look"]
-    assert [one["at"] for one in looks if one["requests"]].count("what is there") == 3, "for plan, apply and its end"
+    assert [one["at"] for one in looks if one["requests"]].count("what is there") == 4, (
+        "plan, apply, its end and what is left"
+    )
     steps = [entry for entry in read(Path(applied.record.path)) if entry["kind"] == "step"]
     begun = [entry["target"] for entry in steps if entry["phase"] == "begin"]
     assert len(begun) == len(set(begun)) == 22

@@ -223,7 +223,7 @@ def _send_to_self(root: str, name: str) -> None:
 
 
 def at_event(number: int, do: Callable[[], None]) -> None:
-    """Right after the journal took so many events of steps: each begin, what Azure has accepted, each end."""
+    """Right after the journal took so many events of steps: each begin, what Azure is asked for and has accepted, each end."""
     write, count = Journal.write, iter(range(1, 1_000))
 
     def writing(self: Journal, kind: str, **facts: Any) -> Any:

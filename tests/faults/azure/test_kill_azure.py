@@ -14,7 +14,7 @@ from tests.faults.tables import Table
 
 from .runs import Place, place
 
-EVENTS = 64  # of an undisturbed run: a begin and an end for each of 22 resources, and 20 operations
+EVENTS = 86  # of an undisturbed run: a begin, a request and an end for each of 22 resources, and 20 operations
 PUTS = 22
 MOMENTS = [*(("event", n) for n in range(1, EVENTS + 1)), *(("answer", n) for n in range(1, PUTS + 1))]
 
@@ -32,6 +32,12 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
 
 def _counted(entry: dict[str, Any]) -> bool:
     return entry["kind"] == "step" and (entry["phase"] != "wait" or bool(entry["facts"]))
+
+
+def _named(at: Place) -> set[str]:
+    """The ids under which changes were asked for, in the journal of the run that was killed."""
+    facts = [one["facts"] for one in read(Path(at.record.path)) if one["kind"] == "step"]
+    return {one["client_request"] for one in facts if "client_request" in one}
 
 
 def _puts(at: Place) -> dict[str, int]:
@@ -63,6 +69,7 @@ def _kill_and_resume(folder: Path, undisturbed: dict[str, Any], moment: tuple[st
         assert at.run("plan, then apply", (*moment, "SIGKILL")) != 0, at.said
         before = sum(_puts(at).values())
         assert at.record.outcome == "interrupted", at.said
+        assert len(_named(at)) >= before, "whatever Azure was asked for is in the journal by its id"
         code, under_way = at.resume()
         assert code == 0, at.said
         assert at.record.outcome in ("succeeded", "no change")

@@ -12,7 +12,7 @@ from ..plan import Action, Change, Plan, Step
 from . import guards
 from . import position as positions
 from .disks import describe
-from .facts import NOTHING, Disk, Installed, Observation, Server
+from .facts import NOTHING, Disk, Installed, Observation, Server, Standing
 
 RUNBOOK = "install-hetzner"
 RESETS_AN_HOUR = 50  # Robot's limit of POST /reset
@@ -98,6 +98,7 @@ def _desired(fleet: Fleet, host: Dedicated, user_data: bytes, installer_sha256: 
         "release": fleet.release.model_dump(mode="json"),
         "user_data_sha256": hashlib.sha256(user_data).hexdigest(),
         "installer_sha256": installer_sha256,
+        **({"firmware": host.firmware} if host.firmware else {}),
         **source,
     }
 
@@ -128,7 +129,7 @@ def _next(
         planned = dict(note.target)
     else:
         found = [disk for disk in now.disks if host.disk in disk.names]
-        if problem := _unfit(host, now.disks, found):
+        if problem := _unfit(host, now.disks, found) or guards.firmware(host.firmware, now.firmware):
             return _blocked(host, problem, desired)
         planned = _as_planned(found[0])
     about = f"{planned['model']} {planned['serial']}, {planned['size'] / 10**9:.1f} GB"
@@ -136,7 +137,7 @@ def _next(
     return Step(
         target=target(host),
         action=action,
-        what=f"{_source(fleet)} on {host.disk} ({about}) of {_words(host, observed.server)}",
+        what=f"{_source(fleet)} on {host.disk} ({about}) of {_words(host, observed.server)}{_boots(host, now)}",
         why=_goes_on(position) if goes_on else _why(observed, changes),
         interrupts=f"all data on {host.disk} is lost: {'; '.join(planned['holds']) or 'it holds nothing known'}",
         consent=consent(host),
@@ -197,6 +198,19 @@ def _source(fleet: Fleet) -> str:
 def _words(host: Dedicated, server: Server | None) -> str:
     about = f"{server.product}, {server.location}" if server else "unknown"
     return f"server {host.server} {host.name} at {host.address} ({about})"
+
+
+def _boots(host: Dedicated, now: Standing) -> str:
+    """By which firmware, and how that is known."""
+    if host.firmware:
+        return f"; booted by {'UEFI' if host.firmware == 'uefi' else 'a BIOS'}, as the parameters say"
+    return {
+        "UEFI": "; booted by UEFI, as its rescue system was",
+        "BIOS": (
+            "; booted by a BIOS, as its rescue system was, which proves nothing: where it is UEFI, the parameters need "
+            "`firmware: uefi` for it"
+        ),
+    }.get(now.firmware, "")
 
 
 def _goes_on(position: str) -> str:

@@ -107,6 +107,28 @@ def test_a_write_of_which_nothing_is_known_is_looked_at_and_never_repeated() -> 
     assert again.digest != first.digest, "another attempt needs another approval"
 
 
+@pytest.mark.parametrize(
+    ("said", "booted", "words"),
+    [
+        (None, "UEFI", "booted by UEFI, as its rescue system was"),
+        (None, "BIOS", "booted by a BIOS, as its rescue system was, which proves nothing"),
+        ("uefi", "UEFI", "booted by UEFI, as the parameters say"),
+        ("bios", "UEFI", "booted by a BIOS, as the parameters say"),
+    ],
+)
+def test_by_which_firmware_it_boots_is_shown(said: str | None, booted: Any, words: str) -> None:
+    seen = Observation(SERVER, note=PINNED, standing=replace(RESCUE, firmware=booted))
+    (step,) = make(seen, of=with_host(LAB, firmware=said)).steps
+    assert step.what.partition("; ")[2].startswith(words)
+    assert step.desired.get("firmware") == said
+
+
+def test_a_boot_entry_that_cannot_be_made_blocks() -> None:
+    seen = Observation(SERVER, note=PINNED, standing=replace(RESCUE, firmware="BIOS"))
+    (step,) = make(seen, of=with_host(LAB, firmware="uefi")).steps
+    assert (step.action, "booted by a BIOS" in step.why) == ("blocked", True)
+
+
 def test_what_an_install_has_left_at_robot_is_a_step_of_its_own() -> None:
     keep, tidy = make(Observation(SERVER, replace(PIN, left="07:03"), RUNNING)).steps
     assert (keep.action, tidy.action, tidy.consent) == ("keep", "change", "")

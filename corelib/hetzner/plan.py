@@ -15,7 +15,14 @@ from .disks import describe
 from .facts import NOTHING, Disk, Installed, Observation, Server, Standing
 
 RUNBOOK = "install-hetzner"
-RESETS_AN_HOUR = 50  # Robot's limit of POST /reset
+_LIMITS = (  # what Robot answers in an hour, and how often a look and an install ask it; the most limited first
+    ("POST /reset", 50, 1, 0),
+    ("GET /boot/…/rescue/last", 500, 10, 0),
+    ("POST /key", 200, 1, 1),
+    ("DELETE /key", 200, 1, 1),
+    ("GET /key", 500, 3, 3),
+)
+_HOUR = 3600
 _LOOK, _LEFTOVER = "/rescue", "/leftover"
 
 
@@ -74,13 +81,28 @@ def wanted(desired: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(thing, sort_keys=True).encode()).hexdigest()
 
 
-def resets(plan: Plan) -> str:
-    """How long Robot's limit of resets makes a plan last, in words; empty where it is never reached."""
-    count = sum(looks(step) for step in plan.pending)
-    hours = (count - 1) // RESETS_AN_HOUR
+def lasts(plan: Plan) -> str:
+    """How long Robot's limits make a plan last, in words; empty where none is ever reached."""
+    hours, call, limit = _longest(plan)
     if hours < 1:
         return ""
-    return f"Robot allows {RESETS_AN_HOUR} resets in an hour: {count} machines take at least {hours} h"
+    return f"Robot allows {limit} {call} in an hour: {len(plan.pending)} machines take at least {hours} h"
+
+
+def queue(plan: Plan) -> float:
+    """How many seconds one request of a plan may wait for Robot's limits.
+
+    Twice as long as all of them need: each machine may need a second reset, and the account has other users.
+    """
+    return 2.0 * _HOUR * (_longest(plan)[0] + 1)
+
+
+def _longest(plan: Plan) -> tuple[int, str, int]:
+    """The most hours that a limit is waited for, and which: the call, and how often Robot answers it in an hour."""
+    count = len(plan.pending)
+    looking = sum(looks(step) for step in plan.pending)
+    asked = [(call, limit, looking * look + (count - looking) * install) for call, limit, look, install in _LIMITS]
+    return max(((max(often - 1, 0) // limit, call, limit) for call, limit, often in asked), key=lambda one: one[0])
 
 
 def _desired(fleet: Fleet, host: Dedicated, user_data: bytes, installer_sha256: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from ..errors import BadInput, Refused
 from ..fleet import Dedicated, Hetzner
 from ..hetzner import install, observe
 from ..hetzner import plan as planning
-from ..hetzner.facts import Observation, Pin
+from ..hetzner.facts import Observation, Pin, Server
 from ..hetzner.job import Job
 from ..hetzner.memory import Memory
 from ..hetzner.pinned import Pinned
@@ -63,7 +63,10 @@ class InstallHetzner(Changing):
         steps = {planning.machine(step): step for step in plan.pending}
         hosts = [host for host in self.loaded.fleet.dedicated if planning.target(host) in steps]
         self._log = log = installing.Log(watch)
-        work = {host.name: partial(self._one, host, steps[planning.target(host)], log) for host in hosts}
+        robot = self._robot.queueing(planning.queue(plan))
+        servers = robot.servers()  # once for all: Robot answers 200 in an hour
+        jobs = {host.name: self._job(host, robot, log, servers) for host in hosts}
+        work = {host.name: partial(self._one, jobs[host.name], steps[planning.target(host)]) for host in hosts}
         try:
             done = together(work, f"applying {plan.digest}")
         except BaseException:
@@ -71,17 +74,21 @@ class InstallHetzner(Changing):
             raise
         return {"inventory": {name: entry for name, entry in done.items() if entry}}
 
-    def _one(self, host: Dedicated, step: Step, log: installing.Log) -> Mapping[str, Any]:
+    def _job(self, host: Dedicated, robot: Robot, log: installing.Log, servers: tuple[Server, ...]) -> Job:
+        pin, fleet = self._pins().get(host.name), self.loaded.fleet
+        left, memory = pin.left if pin else "", self._memory(host)
+        return Job(fleet, host, robot, self._login_key, log, memory, servers=servers, left=left)
+
+    def _one(self, job: Job, step: Step) -> Mapping[str, Any]:
         """Take one machine to where its step leads; its host key is remembered as soon as it is made."""
-        known = self._inventory.read("dedicated").get(host.name, {})
-        left = str(known.get("left_key") or "")
-        job = Job(self.loaded.fleet, host, self._robot, self._login_key, log, self._memory(host), left=left)
+        host = job.host
         remember = self._remembering(host, replaces=step.action == "replace")
         if planning.looks(step):
             install.inspect(job)
             return {}
         if planning.tidies(step):
             install.tidy(job)
+            known = self._inventory.read("dedicated")[host.name]
             entry = {name: value for name, value in known.items() if name not in ("left_behind", "left_key")}
             remember(entry)
             return entry
@@ -105,7 +112,7 @@ class InstallHetzner(Changing):
         return {"disks": installing.disks_as_data(self._observed, self.loaded.fleet.dedicated)}
 
     def _remark(self) -> str:
-        return planning.resets(self._planned) if self._planned else ""
+        return planning.lasts(self._planned) if self._planned else ""
 
     def _results(self) -> View | None:
         known = self._inventory.read("dedicated")

@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from corelib.hetzner import install
 from corelib.hetzner.facts import Disk, Note, Observation, Server, Standing
-from corelib.plan import Progress
+from corelib.hetzner.job import Job
+from corelib.hetzner.robot import Robot
+from corelib.kernel.frontend import FrontEnd
+from corelib.plan import Plan, Progress, Step
 from corelib.project import Project
 from corelib.runbook import installing
 from corelib.runbook.install_hetzner import InstallHetzner
@@ -134,3 +138,31 @@ def test_who_looks_without_a_run_sees_every_disk_too(tmp_path: Path, monkeypatch
         ([HOST.disk], [], True),
         (["wwn-0x2"], ["ext4"], False),
     ]
+
+
+def test_however_many_machines_robot_lists_its_servers_once_for_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers that 200 times in an hour, and resets 50 times: the last of 120 machines waits for two hours."""
+    root = lay_out(tmp_path / "project", "127.0.2")
+    file = root / "parameters" / "lab.yaml"
+    text, head = file.read_text(), "  dedicated:\n"
+    more = "".join(
+        f"    - {{name: ded-more-{n:03}, server: {1000 + n}, address: 127.0.2.{n + 20}, disk: wwn-0x{n:016x}}}\n"
+        for n in range(119)
+    )
+    file.write_text(text.replace(head, head + more))
+    asked: list[str] = []
+    jobs: list[Job] = []
+    monkeypatch.setattr(Robot, "servers", lambda _: asked.append("GET /server") or ())
+    monkeypatch.setattr(InstallHetzner, "_robot", Robot("http://127.0.2.250", "user", "password"))
+    monkeypatch.setattr(InstallHetzner, "_login_key", "the operator's")
+    monkeypatch.setattr(install, "inspect", jobs.append)
+    run = InstallHetzner(Project(root), FrontEnd("runbooks", file), recorded=False)
+    run.take(file, {})
+    looks = [Step(f"{one.name}/server/{one.server}/rescue", "change", "", "") for one in run.loaded.fleet.dedicated]
+    run._carry_out(Plan("install-hetzner", "lab", {}, "", tuple(looks)), lambda _: None)  # type: ignore[arg-type]
+    assert asked == ["GET /server"]
+    assert len(jobs) == 120
+    assert {job.robot._queue for job in jobs} == {6 * 3600.0}
+    assert all(job.servers == () for job in jobs)

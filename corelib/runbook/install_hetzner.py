@@ -70,7 +70,7 @@ class InstallHetzner(Changing):
         try:
             done = together(work, f"applying {plan.digest}")
         except BaseException:
-            self._live(Page(tuple(self._report(host, log) for host in hosts)))
+            self._live(Page(tuple(installing.report(host, self.loaded.fleet, log) for host in hosts)))
             raise
         return {"inventory": {name: entry for name, entry in done.items() if entry}}
 
@@ -105,6 +105,9 @@ class InstallHetzner(Changing):
 
         return remember
 
+    def _abandoned(self) -> View | None:
+        return Page.of(*self._reports(abandoned=True))
+
     def _details(self) -> View | None:
         return installing.disks(self._observed, self.loaded.fleet.dedicated)
 
@@ -122,14 +125,12 @@ class InstallHetzner(Changing):
         machines = Table(("host", "SSH", "host key", "disk"), rows, "Dedicated machines") if rows else None
         return Page.of(*self._reports(), self._details(), machines)
 
-    def _reports(self) -> list[View]:
-        log = self._log
+    def _reports(self, *, abandoned: bool = False) -> list[View]:
+        log, fleet = self._log, self.loaded.fleet
         if log is None:
             return []
-        return [self._report(host, log) for host in self.loaded.fleet.dedicated if log.of(host.name)]
-
-    def _report(self, host: Dedicated, log: installing.Log) -> View:
-        return installing.report(host, self.loaded.fleet.release, log)
+        hosts = [host for host in fleet.dedicated if log.of(host.name)]
+        return [installing.report(host, fleet, log, abandoned=abandoned) for host in hosts]
 
     def _pins(self) -> dict[str, Pin]:
         return {name: Pin.of(entry) for name, entry in self._inventory.read("dedicated").items()}

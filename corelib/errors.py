@@ -34,6 +34,14 @@ class RunbookError(Exception):
         return [f"{type(self).__name__}: {self}"]
 
 
+class Interrupted(KeyboardInterrupt):
+    """Somebody pressed Ctrl-C, and that was heard where it harms nothing; told in a sentence, as it is no fault."""
+
+    def _render_traceback_(self) -> list[str]:
+        """IPython's own hook: the lines that a notebook shows instead of a traceback."""
+        return [str(self)]
+
+
 class BadInput(RunbookError):
     """The parameters or a file are wrong; nothing was done."""
 

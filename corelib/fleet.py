@@ -388,6 +388,7 @@ class Dedicated(Value):
     disk: Wwn
     overlay_address: IPv4Address | None = None  # on the overlay only if it has one
     ssh_port: Annotated[int, Field(ge=1, le=65_535)] = 22
+    firmware: Literal["uefi", "bios"] | None = None  # None: as its rescue system was booted
 
 
 class Approver(Value):

@@ -67,6 +67,12 @@ def partition(text: str, label: str) -> tuple[str, str] | None:
     return labels(text).get(label)
 
 
+def identity(text: str, label: str) -> str:
+    """The GUID (PARTUUID) of the partition with that label, in the output of `lsblk` for one disk; empty if unknown."""
+    children = [child for entry in _entries(text) for child in entry.get("children", ())]
+    return next((str(one["partuuid"]) for one in children if one.get("partlabel") == label and one["partuuid"]), "")
+
+
 def root_of(text: str) -> str:
     """The serial of the disk on which a running system's `/` is; empty if it is on none of them."""
     for entry in _entries(text):

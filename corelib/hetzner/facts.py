@@ -149,13 +149,17 @@ class Approved:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What answers at a machine's address under a key that is known, and how far an install script in there is."""
+    """What answers at a machine's address under a key that is known, and how far an install script in there is.
+
+    `firmware` is how a rescue system was booted.
+    """
 
     system: Literal["rescue", "installed", "silent"] = "silent"
     disks: tuple[Disk, ...] = ()
     script: Literal["none", "running", "good", "bad"] = "none"
     log: str = ""
     silence: str = "nothing of it is known"
+    firmware: Literal["", "UEFI", "BIOS"] = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,16 @@ def blocks(disk: Disk) -> str:
     return f"{'; '.join(problems)}. {_remedy(disk)}" if problems else ""
 
 
+def firmware(planned: str | None, booted: str) -> str:
+    """Why no boot entry can be made in a rescue system that was `booted` by this firmware; empty if none is needed."""
+    if planned == "uefi" and booted == "BIOS":
+        return (
+            "the parameters say firmware: uefi, and its rescue system was booted by a BIOS, from which no boot entry "
+            "can be made: have it boot by UEFI (its firmware's settings, vKVM), or correct the parameters"
+        )
+    return ""
+
+
 def root(mounts: str) -> str:
     """Why a system whose /proc/self/mounts this is must not be written from; empty if its root is in memory."""
     sources = [line.split(" ")[0] for line in mounts.splitlines() if line.split(" ")[1:2] == ["/"]]

@@ -114,7 +114,8 @@ def _check(job: Job, state: str) -> None:
     """Robot still says what the plan was made from, and nobody else is at this server."""
     host = job.host
     with job.stages.stage(state) as stage:
-        server = next((one for one in job.robot.servers() if one.number == host.server), None)
+        servers = job.robot.servers() if job.servers is None else job.servers
+        server = next((one for one in servers if one.number == host.server), None)
         found = f"{server.name} at {server.address}" if server else "no such server"
         if found != f"{host.name} at {host.address}":
             doing = f"checking server {host.server} at Robot"

@@ -12,7 +12,7 @@ from ..fleet import Dedicated, Fleet
 from ..plan import Watch
 from ..ssh import Address, KeyPair
 from .clock import Clock
-from .facts import Approved
+from .facts import Approved, Server
 from .memory import Memory
 from .pinned import Pinned
 from .robot import Robot
@@ -37,6 +37,7 @@ class Job:
     installer: bytes = b""
     image: Pinned | None = None  # a local one that is to be written
     desired: Mapping[str, Any] = field(default_factory=dict)
+    servers: tuple[Server, ...] | None = None  # as Robot lists them in this run; None: it is to be asked
     left: str = ""  # the MD5 fingerprint of a key of ours that an install which has ended has left at Robot
     deadlines: Deadlines = Deadlines()  # noqa: RUF009 - frozen
     clock: Clock = Clock()  # noqa: RUF009 - frozen

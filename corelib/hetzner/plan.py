@@ -12,10 +12,17 @@ from ..plan import Action, Change, Plan, Step
 from . import guards
 from . import position as positions
 from .disks import describe
-from .facts import Disk, Installed, Note, Observation, Server
+from .facts import Disk, Installed, Note, Observation, Server, Standing
 
 RUNBOOK = "install-hetzner"
-RESETS_AN_HOUR = 50  # Robot's limit of POST /reset
+_LIMITS = (  # what Robot answers in an hour, and how often a look and an install ask it; the most limited first
+    ("POST /reset", 50, 1, 0),
+    ("GET /boot/…/rescue/last", 500, 10, 0),
+    ("POST /key", 200, 1, 1),
+    ("DELETE /key", 200, 1, 1),
+    ("GET /key", 500, 3, 3),
+)
+_HOUR = 3600
 _LOOK, _LEFTOVER = "/rescue", "/leftover"
 
 
@@ -74,13 +81,28 @@ def wanted(desired: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(thing, sort_keys=True).encode()).hexdigest()
 
 
-def resets(plan: Plan) -> str:
-    """How long Robot's limit of resets makes a plan last, in words; empty where it is never reached."""
-    count = sum(looks(step) for step in plan.pending)
-    hours = (count - 1) // RESETS_AN_HOUR
+def lasts(plan: Plan) -> str:
+    """How long Robot's limits make a plan last, in words; empty where none is ever reached."""
+    hours, call, limit = _longest(plan)
     if hours < 1:
         return ""
-    return f"Robot allows {RESETS_AN_HOUR} resets in an hour: {count} machines take at least {hours} h"
+    return f"Robot allows {limit} {call} in an hour: {len(plan.pending)} machines take at least {hours} h"
+
+
+def queue(plan: Plan) -> float:
+    """How many seconds one request of a plan may wait for Robot's limits.
+
+    Twice as long as all of them need: each machine may need a second reset, and the account has other users.
+    """
+    return 2.0 * _HOUR * (_longest(plan)[0] + 1)
+
+
+def _longest(plan: Plan) -> tuple[int, str, int]:
+    """The most hours that a limit is waited for, and which: the call, and how often Robot answers it in an hour."""
+    count = len(plan.pending)
+    looking = sum(looks(step) for step in plan.pending)
+    asked = [(call, limit, looking * look + (count - looking) * install) for call, limit, look, install in _LIMITS]
+    return max(((max(often - 1, 0) // limit, call, limit) for call, limit, often in asked), key=lambda one: one[0])
 
 
 def _desired(fleet: Fleet, host: Dedicated, note: Note, user_data: bytes, installer_sha256: str) -> dict[str, Any]:
@@ -96,6 +118,7 @@ def _desired(fleet: Fleet, host: Dedicated, note: Note, user_data: bytes, instal
         "release": fleet.release.model_dump(mode="json"),
         "user_data_sha256": hashlib.sha256(user_data).hexdigest(),
         "installer_sha256": installer_sha256,
+        **({"firmware": host.firmware} if host.firmware else {}),
         **source,
     }
 
@@ -137,7 +160,7 @@ def _next(
         planned = dict(note.target)
     else:
         found = [disk for disk in now.disks if host.disk in disk.names]
-        if problem := _unfit(host, now.disks, found):
+        if problem := _unfit(host, now.disks, found) or guards.firmware(host.firmware, now.firmware):
             return _blocked(host, problem, desired)
         planned = _as_planned(found[0])
     about = f"{planned['model']} {planned['serial']}, {planned['size'] / 10**9:.1f} GB"
@@ -145,7 +168,7 @@ def _next(
     return Step(
         target=target(host),
         action=action,
-        what=f"{_source(fleet)} on {host.disk} ({about}) of {_words(host, observed.server)}",
+        what=f"{_source(fleet)} on {host.disk} ({about}) of {_words(host, observed.server)}{_boots(host, now)}",
         why=_goes_on(position) if goes_on else _why(observed, changes),
         interrupts=f"all data on {host.disk} is lost: {'; '.join(planned['holds']) or 'it holds nothing known'}",
         consent=consent(host),
@@ -219,6 +242,19 @@ def _source(fleet: Fleet) -> str:
 def _words(host: Dedicated, server: Server | None) -> str:
     about = f"{server.product}, {server.location}" if server else "unknown"
     return f"server {host.server} {host.name} at {host.address} ({about})"
+
+
+def _boots(host: Dedicated, now: Standing) -> str:
+    """By which firmware, and how that is known."""
+    if host.firmware:
+        return f"; booted by {'UEFI' if host.firmware == 'uefi' else 'a BIOS'}, as the parameters say"
+    return {
+        "UEFI": "; booted by UEFI, as its rescue system was",
+        "BIOS": (
+            "; booted by a BIOS, as its rescue system was, which proves nothing: where it is UEFI, the parameters need "
+            "`firmware: uefi` for it"
+        ),
+    }.get(now.firmware, "")
 
 
 def _goes_on(position: str) -> str:

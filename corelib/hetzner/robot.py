@@ -65,6 +65,12 @@ class Robot:
         other._say = say  # noqa: SLF001 - a copy of itself
         return other
 
+    def queueing(self, seconds: float) -> Robot:
+        """The same client, which waits for so long where the rate is limited."""
+        other = copy.copy(self)
+        other._queue = seconds  # noqa: SLF001 - a copy of itself
+        return other
+
     def servers(self) -> tuple[Server, ...]:
         """Every server of the account. Raises RobotError, as all methods do."""
         try:

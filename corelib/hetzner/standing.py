@@ -45,7 +45,7 @@ def _in_rescue(shell: Shell, host: Dedicated, note: Note) -> Standing:
     name, root = shell.read("hostname"), guards.root(shell.read("cat", "/proc/self/mounts"))
     if name != "rescue" or root:
         return Standing(silence=root or f"its host name is {name!r}, not 'rescue'")
-    found = target.inventory(shell)
+    found, booted = target.inventory(shell), target.firmware(shell)
     if not note.attempt:
-        return Standing("rescue", found)
-    return Standing("rescue", found, *target.script(shell, host, note.attempt))
+        return Standing("rescue", found, firmware=booted)
+    return Standing("rescue", found, *target.script(shell, host, note.attempt), firmware=booted)

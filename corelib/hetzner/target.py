@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -152,14 +153,29 @@ def layout(shell: Shell, host: Dedicated, disk: Disk) -> dict[str, tuple[str, st
     return found
 
 
-def boot_entry(shell: Shell, host: Dedicated) -> str:
-    """The firmware's entry for the new system. Raises ServiceFailed if it has none."""
-    said = shell.read("efibootmgr")
-    found = [line for line in said.splitlines() if "container linux" in line.lower()]
-    if not found:
-        wrong = f"its firmware has no entry for the new system: {said[-300:]}"
-        raise ServiceFailed(f"checking the boot entries of {host.name}", wrong, "make one: efibootmgr -c -d DISK -p 1")
-    return found[0].strip()
+def uefi(shell: Shell, host: Dedicated) -> bool:
+    """Whether the new system needs a boot entry: the parameters say it, else how the rescue system was booted."""
+    return host.firmware == "uefi" if host.firmware else firmware(shell) == "UEFI"
+
+
+def boot_entry(shell: Shell, host: Dedicated, disk: Disk) -> str:
+    """The firmware's entry for the new system, which names its EFI partition. Raises ServiceFailed if it has none."""
+    listed = shell.read("lsblk", "--json", "-o", "NAME,PARTLABEL,PARTUUID", disk.path)
+    identity, said = disks.identity(listed, "EFI-SYSTEM"), shell.read("efibootmgr", "-v")
+    if line := entry(said, identity):
+        return line
+    make = f"efibootmgr -c -d /dev/disk/by-id/{host.disk} -p 1 -L {host.name} -l '\\efi\\boot\\bootx64.efi'"
+    wrong = f"its firmware has no entry that boots the EFI partition {identity or 'of an unknown GUID'}: {said[-500:]}"
+    raise ServiceFailed(
+        f"checking the boot entries of {host.name}", wrong, f"make one in its rescue system, then run again: {make}"
+    )
+
+
+def entry(said: str, identity: str) -> str:
+    """The active entry that boots from the partition of this GUID, in the output of `efibootmgr -v`; or empty."""
+    active = [line for line in said.splitlines() if re.match(r"Boot[0-9A-Fa-f]{4}\*", line)]
+    ours = [line for line in active if identity and f",gpt,{identity},".lower() in line.lower()]
+    return " ".join(ours[0].split()) if ours else ""
 
 
 def prepare(

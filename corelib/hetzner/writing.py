@@ -49,6 +49,8 @@ def _begin(job: Job, login: Login) -> None:
         with job.stages.stage("guarded") as stage:
             disk = guards.check(found, approved, job.host.name, begun=begun)
             down = guards.teardown(disk)
+            if wrong := guards.firmware(job.host.firmware, target.firmware(shell)):
+                raise Refused(f"guarding {disk.path} on {job.host.name}", wrong, "nothing was written: plan again")
             if job.image:
                 uploads.room(shell, job.image)
             stage.detail = f"only {disks.describe(disk)} will be written"
@@ -70,7 +72,7 @@ def _start(job: Job, login: Login, stage: Stage) -> None:
         script = uploads.upload(shell, attempt, f"{job.distribution}-install", job.installer, "700")
         user_data = uploads.upload(shell, attempt, "user_data", job.user_data)
         image = uploads.send(shell, attempt, job.image, stage.say, job.deadlines.write) if job.image else ""
-        uefi = target.firmware(shell) == "UEFI"
+        uefi = target.uefi(shell, job.host)
         command = target.command(job.fleet, job.host, script, user_data, image, uefi=uefi)
         stage.facts = {"command": command, "installer_sha256": hashlib.sha256(job.installer).hexdigest()}
         target.start(shell, job.host.disk, disk, attempt, command)
@@ -105,7 +107,7 @@ def _check(job: Job, login: Login) -> target.HostKey:
         disk = _target(job, shell)
         with job.memory.judging(_AGAIN):
             labels = target.layout(shell, job.host, disk)
-        entry = f"; {target.boot_entry(shell, job.host)}" if target.firmware(shell) == "UEFI" else ""
+        entry = f"; {target.boot_entry(shell, job.host, disk)}" if target.uefi(shell, job.host) else ""
         with job.memory.judging(_AGAIN):
             host_key = target.prepare(shell, job.host, labels["ROOT"], job.distribution, job.user_data_sha256)
         job.memory.keep(host_key=host_key.public, host_key_fingerprint=host_key.fingerprint)

@@ -8,13 +8,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from ..errors import RunbookError
+from ..errors import Interrupted, RunbookError
 from ..plan import Halt
 from ..record import Journal
 from ..record.lock import Hold
 from .pulse import Pulse
 
 T = TypeVar("T")
+
+
+class Abandoned(Interrupted):
+    """What was under way goes on without this run, and nobody hears of it any more."""
 
 
 class Brake:
@@ -31,7 +35,7 @@ class Brake:
     def may_begin(self) -> None:
         """Return if a step may begin: nobody interrupted, the lock is ours, and after a sleep the plan is approved."""
         if self._interrupts:
-            raise Halt(KeyboardInterrupt("interrupted: what was under way was finished, and nothing new was begun"))
+            raise Halt(Interrupted("interrupted: what was under way was finished, and nothing new was begun"))
         with self._lock:
             try:
                 self._hold.check()
@@ -45,7 +49,7 @@ class Brake:
     def run(self, work: Callable[[], T]) -> T:
         """Do the work on a thread, so that the first interruption lets what is under way finish; the second does not.
 
-        Raises what the work raises; KeyboardInterrupt if it was interrupted before its end.
+        Raises what the work raises; Interrupted if it was interrupted before its end, Abandoned if it still goes on.
         """
         outcome: list[T] = []
         problem: list[BaseException] = []
@@ -62,7 +66,10 @@ class Brake:
             while thread.is_alive():
                 thread.join(0.2)
                 if self._interrupts > 1:
-                    raise KeyboardInterrupt("interrupted twice: what was under way was left to itself")
+                    raise Abandoned(
+                        "interrupted twice: what was under way was left to itself. Run again with the same approval: "
+                        "it goes on with what is left"
+                    )
         if problem:
             raise problem[0].cause if isinstance(problem[0], Halt) else problem[0]
         return outcome[0]

@@ -21,7 +21,7 @@ from ..views.plan import count, count_done
 from ..views.plan import plan as show_plan
 from ..views.timeline import timeline
 from .approvals import Approvals, Asked
-from .brake import Brake
+from .brake import Abandoned, Brake
 from .invocation import ASKED, Invocation, options, same, words
 from .looking import CANNOT, Look, content
 from .pulse import Pulse
@@ -53,6 +53,10 @@ class Changing(Session):
     def _remember(self) -> Mapping[str, Any]:
         """Keep what exists now for the other runbooks, where nothing was to do; for the journal as well."""
         return {}
+
+    def _abandoned(self) -> View | None:
+        """What is known of the work that goes on without this run, for the operator's eyes."""
+        return None
 
     @abstractmethod
     def _results(self) -> View | None:
@@ -200,6 +204,10 @@ class Changing(Session):
             watch = self._watch(f"{self.name} in {plan.environment}", brake.may_begin, after)
             try:
                 facts = brake.run(lambda: self._carry_out(plan, watch))
+            except Abandoned:
+                if (told := self._abandoned()) is not None:
+                    self._live(told)
+                raise
             finally:
                 watch.close()
         self._left = left = self._make_plan()

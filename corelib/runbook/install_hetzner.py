@@ -17,7 +17,7 @@ from ..errors import BadInput, Refused
 from ..fleet import Dedicated, Hetzner
 from ..hetzner import install, observe
 from ..hetzner import plan as planning
-from ..hetzner.facts import Observation, Pin
+from ..hetzner.facts import Observation, Pin, Server
 from ..hetzner.job import Job
 from ..hetzner.memory import Memory
 from ..hetzner.pinned import Pinned
@@ -63,25 +63,32 @@ class InstallHetzner(Changing):
         steps = {planning.machine(step): step for step in plan.pending}
         hosts = [host for host in self.loaded.fleet.dedicated if planning.target(host) in steps]
         self._log = log = installing.Log(watch)
-        work = {host.name: partial(self._one, host, steps[planning.target(host)], log) for host in hosts}
+        robot = self._robot.queueing(planning.queue(plan))
+        servers = robot.servers()  # once for all: Robot answers 200 in an hour
+        jobs = {host.name: self._job(host, robot, log, servers) for host in hosts}
+        work = {host.name: partial(self._one, jobs[host.name], steps[planning.target(host)]) for host in hosts}
         try:
             done = together(work, f"applying {plan.digest}")
         except BaseException:
-            self._live(Page(tuple(self._report(host, log) for host in hosts)))
+            self._live(Page(tuple(installing.report(host, self.loaded.fleet, log) for host in hosts)))
             raise
         return {"inventory": {name: entry for name, entry in done.items() if entry}}
 
-    def _one(self, host: Dedicated, step: Step, log: installing.Log) -> Mapping[str, Any]:
+    def _job(self, host: Dedicated, robot: Robot, log: installing.Log, servers: tuple[Server, ...]) -> Job:
+        pin, fleet = self._pins().get(host.name), self.loaded.fleet
+        left, memory = pin.left if pin else "", self._memory(host)
+        return Job(fleet, host, robot, self._login_key, log, memory, servers=servers, left=left)
+
+    def _one(self, job: Job, step: Step) -> Mapping[str, Any]:
         """Take one machine to where its step leads; its host key is remembered as soon as it is made."""
-        fleet, known = self.loaded.fleet, self._inventory.read("dedicated").get(host.name, {})
-        left = str(known.get("left_key") or "")
-        job = Job(fleet, host, self._robot, self._login_key, log, self._memory(host), desired=step.desired, left=left)
+        host, job = job.host, replace(job, desired=step.desired)
         remember = self._remembering(host, replaces=step.action == "replace")
         if planning.looks(step):
             install.inspect(job)
             return {}
         if planning.tidies(step):
             install.tidy(job)
+            known = self._inventory.read("dedicated")[host.name]
             entry = {name: value for name, value in known.items() if name not in ("left_behind", "left_key")}
             remember(entry)
             return entry
@@ -98,6 +105,9 @@ class InstallHetzner(Changing):
 
         return remember
 
+    def _abandoned(self) -> View | None:
+        return Page.of(*self._reports(abandoned=True))
+
     def _details(self) -> View | None:
         return installing.disks(self._observed, self.loaded.fleet.dedicated)
 
@@ -105,7 +115,7 @@ class InstallHetzner(Changing):
         return {"disks": installing.disks_as_data(self._observed, self.loaded.fleet.dedicated)}
 
     def _remark(self) -> str:
-        return planning.resets(self._planned) if self._planned else ""
+        return planning.lasts(self._planned) if self._planned else ""
 
     def _results(self) -> View | None:
         known = self._inventory.read("dedicated")
@@ -115,14 +125,12 @@ class InstallHetzner(Changing):
         machines = Table(("host", "SSH", "host key", "disk"), rows, "Dedicated machines") if rows else None
         return Page.of(*self._reports(), self._details(), machines)
 
-    def _reports(self) -> list[View]:
-        log = self._log
+    def _reports(self, *, abandoned: bool = False) -> list[View]:
+        log, fleet = self._log, self.loaded.fleet
         if log is None:
             return []
-        return [self._report(host, log) for host in self.loaded.fleet.dedicated if log.of(host.name)]
-
-    def _report(self, host: Dedicated, log: installing.Log) -> View:
-        return installing.report(host, self.loaded.fleet.release, log)
+        hosts = [host for host in fleet.dedicated if log.of(host.name)]
+        return [installing.report(host, fleet, log, abandoned=abandoned) for host in hosts]
 
     def _pins(self) -> dict[str, Pin]:
         return {name: Pin.of(entry) for name, entry in self._inventory.read("dedicated").items()}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ..fleet import Dedicated, Release
+from ..fleet import Dedicated, Fleet
+from ..hetzner import target
 from ..hetzner.facts import Disk, Observation
 from ..plan import Progress, Watch
 from ..views import Code, Fold, Note, Page, Table, View
@@ -36,8 +38,11 @@ class Log:
             return [(at, event) for at, event in self._events if event.target.startswith(f"{host}/")]
 
 
-def report(host: Dedicated, release: Release, log: Log) -> View:
-    """One machine's timeline, and the few sentences that matter at night."""
+def report(host: Dedicated, fleet: Fleet, log: Log, *, abandoned: bool = False) -> View:
+    """One machine's timeline, and the few sentences that matter at night.
+
+    `abandoned` says that its install may still be under way, and that nobody hears of it any more.
+    """
     events = log.of(host.name)
     ends = {_state(event): event for _, event in events if event.phase in ("done", "failed")}
     failed = next((event for _, event in events if event.phase == "failed"), None)
@@ -46,13 +51,13 @@ def report(host: Dedicated, release: Release, log: Log) -> View:
         Fold(f"{host.name}, state by state, with the times", _timeline(events)),
         Note(f"Wiped: {_wiped(host, events)}", "warn"),
         Note(f"On the disk now: {_on_disk(host, events, ends)}"),
-        Note(f"At Robot: {ends['tidied'].detail}" if "tidied" in ends else "At Robot: our key may still be there"),
+        Note(f"At Robot: {_at_robot(events, ends)}"),
         Code("the install script's last words", written.facts["log"]) if written and written.facts.get("log") else None,
         Code("what it has left, read from its rescue system", _left(ends["collected"]))
         if "collected" in ends
         else None,
-        _next(host, failed, ends),
-        Code("what you would type without this tool", by_hand(host, release)),
+        _next(host, failed, ends) if "tidied" in ends or not abandoned else _goes_on(host, events, ends),
+        Code("what you would type without this tool", by_hand(host, fleet)),
     )
 
 
@@ -88,10 +93,16 @@ def _seen(observations: Mapping[str, Observation], hosts: tuple[Dedicated, ...])
     return [(host, one) for host in known for one in observations[host.name].standing.disks]
 
 
-def by_hand(host: Dedicated, release: Release) -> str:
+def by_hand(host: Dedicated, fleet: Fleet) -> str:
     """The commands of the whole way, for who has to go it alone."""
     robot = "https://robot-ws.your-server.de"
     place, device = f"root@{host.address}", f"/dev/disk/by-id/{host.disk}"
+    image = fleet.hetzner.image if fleet.hetzner else None
+    packed = "image.bz2" if image and image.file.endswith(".bz2") else "image"  # the script goes by the name
+    files = f"{fleet.release.distribution}-install user_data"
+    script = f"./{fleet.release.distribution}-install"
+    command = target.command(fleet, host, script, "user_data", packed if image else "", uefi=host.firmware == "uefi")
+    firmware = "" if host.firmware else "   # and -u, if `test -d /sys/firmware/efi` says that it is UEFI"
     return "\n".join(
         (
             "# into the rescue system; KEY is the MD5 fingerprint of a key that Robot has",
@@ -100,10 +111,13 @@ def by_hand(host: Dedicated, release: Release) -> str:
             f"curl -u USER {robot}/boot/{host.server}/rescue/last   # its host key's SHA-256, to compare at the login",
             f"ssh -p {host.ssh_port} {place} hostname               # must say: rescue",
             f"ssh -p {host.ssh_port} {place} lsblk -o PATH,WWN,SERIAL,MODEL,SIZE,MOUNTPOINTS,FSTYPE,LABEL",
+            f"scp -P {host.ssh_port} {files} {place}:",
+            *([f"scp -P {host.ssh_port} {image.file} {place}:{packed}"] if image else []),
             "# on it: wipe, install, look",
             f"wipefs --all {device}",
-            f"./{release.distribution}-install -d {device} -C {release.channel} -V {release.version} -c user_data",
-            f"lsblk -o PATH,PARTLABEL,FSTYPE {device}",
+            f"{shlex.join(command)}{firmware}",
+            f"lsblk -o PATH,PARTLABEL,PARTUUID,FSTYPE {device}",
+            *(["efibootmgr -v   # an entry must name the PARTUUID of EFI-SYSTEM"] if host.firmware != "bios" else []),
             f"curl -u USER -X DELETE {robot}/boot/{host.server}/rescue && reboot",
         )
     )
@@ -147,10 +161,20 @@ def _wiped(host: Dedicated, events: list[tuple[datetime, Progress]]) -> str:
     return f"{guarded.removeprefix('only ').removesuffix(' will be written')}, and no other disk"
 
 
+def _at_robot(events: list[tuple[datetime, Progress]], ends: dict[str, Progress]) -> str:
+    if "tidied" in ends:
+        return ends["tidied"].detail
+    armed = _began(events, "rescue armed") and "rescue pinned" not in ends
+    more = "; the rescue system may be armed, and the next boot then goes there" if armed else ""
+    return f"our temporary key may still be there{more}: the next run takes that away at its end"
+
+
 def _on_disk(host: Dedicated, events: list[tuple[datetime, Progress]], ends: dict[str, Progress]) -> str:
-    checked = ends.get("verified on disk")
+    checked, written = ends.get("verified on disk"), ends.get("installed")
     if checked is not None and checked.phase == "done":
         return f"the new system, checked before the reboot: {checked.detail}"
+    if _began(events, "installed") and written is None:
+        return f"{host.disk} is overwritten, and does not boot yet: the install script goes on there by itself"
     if _began(events, "installed"):
         return f"{host.disk} is overwritten, and not known to be bootable"
     if _began(events, "wiped"):
@@ -161,6 +185,13 @@ def _on_disk(host: Dedicated, events: list[tuple[datetime, Progress]], ends: dic
 def _left(collected: Progress) -> str:
     heads = {"disks": "its disks", "boot_entries": "the firmware's boot entries", "journal": "the journal on its ROOT"}
     return "\n".join(f"# {head}\n{collected.facts[name]}" for name, head in heads.items() if name in collected.facts)
+
+
+def _goes_on(host: Dedicated, events: list[tuple[datetime, Progress]], ends: dict[str, Progress]) -> Note:
+    """What is to be done about an install that was left to itself."""
+    under_way = [_state(event) for _, event in events if event.phase == "begin" and _state(event) not in ends]
+    where = f"{host.name} was left to itself at: {', '.join(under_way) or 'nothing, between two states'}"
+    return Note(f"Next: run again with the same approval: it goes on where the machine is. {where}", "bad")
 
 
 def _next(host: Dedicated, failed: Progress | None, ends: dict[str, Progress]) -> Note:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from .. import project, references
-from ..errors import RunbookError
+from ..errors import Interrupted, RunbookError
 from ..kernel import frontend, guard, wire
 from ..kernel.cells import Cells
 from ..kernel.display import Live
@@ -316,7 +316,7 @@ def _stop_if_wished() -> None:
     """A kernel ignores Ctrl-C between two cells: `runbooks run` leaves a file that says it was pressed."""
     stop = os.environ.get(frontend.STOP)
     if stop and Path(stop).exists():
-        raise KeyboardInterrupt("interrupted before it began")
+        raise Interrupted("interrupted before it began")
 
 
 def _outline(path: Path) -> list[list[str]]:

@@ -11,6 +11,7 @@ import pytest
 from corelib.errors import Refused
 from corelib.hetzner import disks, guards
 from corelib.hetzner.facts import Approved, Disk
+from corelib.hetzner.target import entry
 from tests.hetzner.test_disks import OTHER, TARGET, WWN, device
 
 PART = device("sda1", None, "part", fstype="ext4", label="data")
@@ -134,3 +135,25 @@ def test_a_root_on_a_disk_is_no_rescue_system(source: str) -> None:
 @pytest.mark.parametrize("source", ["tmpfs", "overlay", "/dev/loop0", "10.0.0.1:/nfs"])
 def test_a_root_in_memory_is_one(source: str) -> None:
     assert guards.root(f"/dev/sda1 /mnt ext4 rw 0 0\n{source} / x rw 0 0\n") == ""
+
+
+@pytest.mark.parametrize(
+    ("planned", "booted", "refuses"),
+    [("uefi", "BIOS", True), ("uefi", "UEFI", False), ("bios", "UEFI", False), (None, "BIOS", False)],
+)
+def test_no_boot_entry_can_be_made_from_a_bios(planned: str | None, booted: str, refuses: bool) -> None:
+    assert bool(guards.firmware(planned, booted)) == refuses
+
+
+ENTRIES = """BootCurrent: 0003
+BootOrder: 0001,0002,0000
+Boot0000  Flatcar Container Linux off\tHD(1,GPT,aa11,0x1000,0x40000)/File(\\efi\\boot\\bootx64.efi)
+Boot0001* Flatcar Container Linux stable\tHD(1,GPT,bb22,0x1000,0x40000)/File(\\efi\\boot\\bootx64.efi)
+Boot0002* a name of its own\tHD(1,GPT,CC33,0x1000,0x40000)/File(\\efi\\boot\\bootx64.efi)"""
+
+
+@pytest.mark.parametrize(
+    ("identity", "found"), [("aa11", ""), ("cc33", "Boot0002*"), ("b", ""), ("", ""), ("dd44", "")]
+)
+def test_an_entry_counts_that_boots_this_very_partition(identity: str, found: str) -> None:
+    assert entry(ENTRIES, identity)[:9] == found

@@ -14,7 +14,7 @@ from corelib.fleet import Image
 from corelib.hetzner.facts import Disk, Installed, Note, Observation, Pin, Server, Standing
 from corelib.hetzner.loopback import is_loopback
 from corelib.hetzner.memory import Memory
-from corelib.hetzner.plan import looks, machine, plan, resets, tidies, wanted
+from corelib.hetzner.plan import lasts, looks, machine, plan, queue, tidies, wanted
 from corelib.plan import Plan, examples
 from tests.hetzner.rig import PARAMETERS, fleet, with_host
 
@@ -106,6 +106,28 @@ def test_a_write_of_which_nothing_is_known_is_looked_at_and_never_repeated() -> 
     again = make(Observation(SERVER, note=replace(BEGUN, open=False), standing=RESCUE))
     first = make(Observation(SERVER, note=PINNED, standing=RESCUE))
     assert again.digest != first.digest, "another attempt needs another approval"
+
+
+@pytest.mark.parametrize(
+    ("said", "booted", "words"),
+    [
+        (None, "UEFI", "booted by UEFI, as its rescue system was"),
+        (None, "BIOS", "booted by a BIOS, as its rescue system was, which proves nothing"),
+        ("uefi", "UEFI", "booted by UEFI, as the parameters say"),
+        ("bios", "UEFI", "booted by a BIOS, as the parameters say"),
+    ],
+)
+def test_by_which_firmware_it_boots_is_shown(said: str | None, booted: Any, words: str) -> None:
+    seen = Observation(SERVER, note=PINNED, standing=replace(RESCUE, firmware=booted))
+    (step,) = make(seen, of=with_host(LAB, firmware=said)).steps
+    assert step.what.partition("; ")[2].startswith(words)
+    assert step.desired.get("firmware") == said
+
+
+def test_a_boot_entry_that_cannot_be_made_blocks() -> None:
+    seen = Observation(SERVER, note=PINNED, standing=replace(RESCUE, firmware="BIOS"))
+    (step,) = make(seen, of=with_host(LAB, firmware="uefi")).steps
+    assert (step.action, "booted by a BIOS" in step.why) == ("blocked", True)
 
 
 def test_what_an_install_has_left_at_robot_is_a_step_of_its_own() -> None:
@@ -281,12 +303,26 @@ def test_the_digest_covers_what_is_desired_and_the_disk_as_it_was_shown() -> Non
         assert first.digest != make(replace(seen, standing=Standing("rescue", other))).digest
 
 
-@pytest.mark.parametrize(("count", "says"), [(1, ""), (50, ""), (51, "51 machines take at least 1 h"), (120, "2 h")])
-def test_how_long_robots_limit_of_resets_lasts(count: int, says: str) -> None:
-    (step,) = make(Observation(SERVER)).steps
-    said = resets(Plan("install-hetzner", "lab", {}, "", (step,) * count))
+@pytest.mark.parametrize(
+    ("looked", "installs", "hours", "says"),
+    [
+        (1, 0, 0, ""),
+        (50, 0, 0, ""),
+        (51, 0, 1, "Robot allows 50 POST /reset in an hour: 51 machines take at least 1 h"),
+        (120, 0, 2, "120 machines take at least 2 h"),
+        (0, 167, 1, "Robot allows 500 GET /key in an hour: 167 machines take at least 1 h"),
+        (0, 201, 1, "Robot allows 200 POST /key in an hour: 201 machines take at least 1 h"),
+        (10, 200, 1, "Robot allows 200 POST /key in an hour: 210 machines take at least 1 h"),
+    ],
+)
+def test_how_long_robots_limits_make_it_last(looked: int, installs: int, hours: int, says: str) -> None:
+    (look,) = make(Observation(SERVER)).steps
+    (write,) = make(Observation(SERVER, note=PINNED, standing=RESCUE)).steps
+    whole = Plan("install-hetzner", "lab", {}, "", (look,) * looked + (write,) * installs)
+    said = lasts(whole)
     assert said.endswith(says)
     assert bool(said) == bool(says)
+    assert queue(whole) >= (hours + 1) * 3600, "nobody gives up before it is his turn"
 
 
 def test_an_image_and_a_mirror_are_part_of_what_is_approved() -> None:

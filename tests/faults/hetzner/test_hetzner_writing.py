@@ -151,6 +151,29 @@ def test_hetzner_uefi_without_an_entry(install_matrix: InstallTable, tmp_path: P
         one.rig.write(step, installer=without)
 
 
+def test_hetzner_uefi_with_an_entry_of_something_else(install_matrix: InstallTable, tmp_path: Path) -> None:
+    with trial(
+        "firmware: UEFI, and the entry boots another partition", install_matrix, tmp_path, firmware="UEFI"
+    ) as one:
+        stale = one.standin.installer.replace(b'efibootmgr -c -d "$DEVICE" -p 1', b'efibootmgr -c -d "$DEVICE" -p 3')
+        error = one.stops("its firmware has no entry", written=True, act=lambda rig: rig.install(installer=stale))
+        assert "Container Linux" in error.found
+        in_rescue(one.rig, error.remedy.partition("run again: ")[2])
+        one.rig.install(installer=stale)  # what it says to do, and run again: nothing is written a second time
+        assert one.rig.phases("begin").count("wiped") == 1
+
+
+def test_hetzner_uefi_is_wanted_and_the_rescue_system_has_none(install_matrix: InstallTable, tmp_path: Path) -> None:
+    with trial("firmware: uefi, and a BIOS", install_matrix, tmp_path, {"firmware": "uefi"}) as one:
+        one.stops("booted by a BIOS, from which no boot entry can be made")
+
+
+def test_hetzner_bios_is_wanted_where_the_rescue_system_has_uefi(install_matrix: InstallTable, tmp_path: Path) -> None:
+    with trial("firmware: bios, and UEFI", install_matrix, tmp_path, {"firmware": "bios"}, firmware="UEFI") as one:
+        one.well()
+        assert "-u" not in one.rig.facts("installed")["command"]
+
+
 def test_hetzner_comes_back_as_rescue(install_matrix: InstallTable, tmp_path: Path) -> None:
     with trial("it comes back as its rescue system", install_matrix, tmp_path, unarmed=("rescue",)) as one:
         one.well("disarming it and resetting once")

@@ -13,7 +13,7 @@ import struct
 import tarfile
 import uuid
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,12 +27,13 @@ _LINUX = uuid.UUID("0fc63daf-8483-4772-8e79-3d69d8477de4").bytes_le  # "Linux fi
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """A partition by its number; `first` and `size` in bytes."""
+    """A partition by its number; `first` and `size` in bytes; `identity` is its GUID, once it is on a disk."""
 
     number: int
     label: str
     first: int
     size: int
+    identity: str = field(default="", compare=False)
 
 
 class DiskError(Exception):
@@ -61,8 +62,14 @@ def partitions(disk: BinaryIO) -> list[Partition]:
         return []
     entries = (_ENTRY.unpack_from(table, at) for at in range(0, len(table), _ENTRY.size))
     return [
-        Partition(number, name.decode("utf-16-le").rstrip("\0"), first * SECTOR, (last - first + 1) * SECTOR)
-        for number, (kind, _, first, last, _, name) in enumerate(entries, 1)
+        Partition(
+            number,
+            name.decode("utf-16-le").rstrip("\0"),
+            first * SECTOR,
+            (last - first + 1) * SECTOR,
+            str(uuid.UUID(bytes_le=unique)),
+        )
+        for number, (kind, unique, first, last, _, name) in enumerate(entries, 1)
         if kind != bytes(16)
     ]
 

@@ -11,7 +11,7 @@ from . import disk, nodes
 
 COLUMNS = (
     "NAME", "PATH", "WWN", "SERIAL", "MODEL", "SIZE", "TYPE", "RO", "RM",
-    "MOUNTPOINT", "MOUNTPOINTS", "FSTYPE", "UUID", "LABEL", "PARTLABEL", "PTTYPE", "PKNAME",
+    "MOUNTPOINT", "MOUNTPOINTS", "FSTYPE", "UUID", "LABEL", "PARTLABEL", "PARTUUID", "PTTYPE", "PKNAME",
 )  # fmt: skip
 _SIGNATURES = ((disk.SECTOR, b"EFI PART", "gpt"), (0x438, b"\x53\xef", "ext4"))
 
@@ -76,7 +76,8 @@ def _tree(one: dict[str, Any], mounts: Mapping[str, str], *, with_parts: bool) -
 def _part(one: dict[str, Any], part: disk.Partition, mounts: Mapping[str, str]) -> dict[str, Any]:
     holds = "ext4" if part.label == "ROOT" else None
     row = _row(f"{one['name']}{part.number}", one, "part", part.size, mounts)
-    return row | {"label": part.label, "partlabel": part.label, "pttype": "gpt", "fstype": holds, "pkname": one["name"]}
+    names = {"label": part.label, "partlabel": part.label, "partuuid": part.identity}
+    return row | names | {"pttype": "gpt", "fstype": holds, "pkname": one["name"]}
 
 
 def _row(name: str, one: dict[str, Any], kind: str, size: int, mounts: Mapping[str, str]) -> dict[str, Any]:

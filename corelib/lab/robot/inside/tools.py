@@ -165,17 +165,25 @@ def efibootmgr(arguments: list[str]) -> int:
     options = _parser("efibootmgr")
     options.add_argument("-c", action="store_true")
     options.add_argument("-d")
-    options.add_argument("-p")
+    options.add_argument("-p", type=int, default=1)
     options.add_argument("-L")
-    options.add_argument("-l")
+    options.add_argument("-l", default=r"\EFI\boot\grub.efi")
+    options.add_argument("-v", action="store_true")
     given = options.parse_args(arguments)
     if not Path("/sys/firmware/efi").exists():
         raise disk.DiskError("EFI variables are not supported on this system.")
     if given.c:
+        with Path(given.d).open("rb") as device:
+            part = next((one for one in disk.partitions(device) if one.number == given.p), None)
+        if part is None:
+            raise disk.DiskError("Could not prepare Boot variable: No such file or directory")
+        first, count = part.first // disk.SECTOR, part.size // disk.SECTOR
+        place = f"HD({part.number},GPT,{part.identity},{first:#x},{count:#x})/File({given.l})"
         with ENTRIES.open("a") as file:
-            file.write(f"{given.L}\n")
+            file.write(f"{given.L}\t{place}\n")
     entries = ENTRIES.read_text().splitlines() if ENTRIES.exists() else []
-    print("\n".join(["BootCurrent: 0000", *(f"Boot{n:04}* {name}" for n, name in enumerate(entries, 1))]))
+    shown = entries if given.v else [entry.partition("\t")[0] for entry in entries]
+    print("\n".join(["BootCurrent: 0000", *(f"Boot{n:04}* {name}" for n, name in enumerate(shown, 1))]))
     return 0
 
 

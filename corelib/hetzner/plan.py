@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..fleet import Dedicated, Fleet
@@ -17,6 +18,7 @@ from .facts import Disk, Installed, Note, Observation, Server
 RUNBOOK = "install-hetzner"
 RESETS_AN_HOUR = 50  # Robot's limit of POST /reset
 _LOOK = "/rescue"
+_ASKED = Change("install", "the one that is there", "another, as asked for (replace)")
 
 
 def plan(
@@ -37,7 +39,8 @@ def plan(
     for host in fleet.dedicated:
         observed = observations.get(host.name, Observation(None))
         desired = _desired(fleet, host, observed.note, user_data[host.name], installer_sha256)
-        steps.append(_step(fleet, host, observed, desired))
+        step = _step(fleet, host, observed, desired)
+        steps.append(_once(step, host, observed.note.installs) if observed.anew else step)
     return Plan(RUNBOOK, fleet.environment, {"robot": endpoint}, code, tuple(steps))
 
 
@@ -49,6 +52,17 @@ def target(host: Dedicated) -> str:
 def looks(step: Step) -> bool:
     """Whether a step is no more than a look at the disks."""
     return step.target.endswith(_LOOK)
+
+
+def host_of(step: Step) -> str:
+    """The name of a step's host."""
+    return step.target.partition("/")[0]
+
+
+def anew_in(targets: Iterable[str]) -> dict[str, int]:
+    """The machines that a plan with these targets installs anew as asked, each with how often it was done before."""
+    named = (one.removesuffix(_LOOK).rpartition("@") for one in targets)
+    return {place.partition("/")[0]: int(number) for place, at, number in named if at}
 
 
 def consent(host: Dedicated) -> str:
@@ -99,11 +113,16 @@ def _place(fleet: Fleet, host: Dedicated, note: Note) -> dict[str, Any]:
     }
 
 
+def _once(step: Step, host: Dedicated, installs: int) -> Step:
+    """A step that was asked for: its target says after how many installs, so that it is not done again by itself."""
+    return replace(step, target=step.target.replace(target(host), f"{target(host)}@{installs}", 1))
+
+
 def _step(fleet: Fleet, host: Dedicated, observed: Observation, desired: dict[str, Any]) -> Step:
     if problem := _disagreement(host, observed.server) or _imposture(observed):
         return _blocked(host, problem, desired)
     note, now = observed.note, observed.installed
-    changes = _changes(fleet, host, observed, desired)
+    changes = (*_changes(fleet, host, observed, desired), *((_ASKED,) if observed.anew else ()))
     if note.idle and now is not None and not changes:
         why = f"installed: {now.distribution} {now.version} answers with its pinned host key, its user-data is the same"
         return Step(target(host), "keep", f"{host.name} at {host.address}", why, desired=desired)
@@ -254,8 +273,13 @@ def _why(observed: Observation, changes: tuple[Change, ...]) -> str:
         return "it was installed by this project, and is in its rescue system to be installed anew"
     if observed.installed is None:
         return f"it does not answer as the system that was installed: {observed.silence}"
-    differs = ", ".join(change.name for change in changes)
-    return f"{differs} differs" if differs else "a look at its disks was begun before, and it answers as installed"
+    if observed.anew:
+        found = "it is to be installed anew, as was asked for (replace)"
+    elif changes:
+        found = f"{', '.join(change.name for change in changes)} differs"
+    else:
+        found = "a look at its disks was begun before, and it answers as installed"
+    return found
 
 
 def _blocked(host: Dedicated, why: str, desired: Mapping[str, Any]) -> Step:

@@ -14,7 +14,7 @@ from corelib.fleet import Image
 from corelib.hetzner.facts import Disk, Installed, Note, Observation, Pin, Server, Standing
 from corelib.hetzner.loopback import is_loopback
 from corelib.hetzner.memory import Memory
-from corelib.hetzner.plan import looks, plan, resets, wanted
+from corelib.hetzner.plan import anew_in, host_of, looks, plan, resets, wanted
 from corelib.plan import Plan, examples
 from tests.hetzner.rig import PARAMETERS, fleet, with_host
 
@@ -255,6 +255,20 @@ def test_another_disk_than_the_installed_one_is_a_replacement() -> None:
     other = with_host(LAB, disk="wwn-0x1")
     (step,) = make(Observation(SERVER, PIN, note=PINNED, standing=RESCUE), of=other).steps
     assert (step.action, step.consent) == ("replace", "wipe wwn-0x1 of ded-lab-01")
+
+
+def test_a_machine_that_is_well_is_installed_anew_where_that_is_asked_for() -> None:
+    well = Observation(SERVER, PIN, RUNNING, note=Note(installs=3))
+    assert make(well).empty
+    look = make(replace(well, anew=True)).steps[0]
+    assert (looks(look), host_of(look), look.target) == (True, "ded-lab-01", "ded-lab-01/server/321@3/rescue")
+    assert look.why.startswith("it is to be installed anew, as was asked for (replace)")
+    seen = replace(well, installed=None, note=replace(PINNED, installs=3), standing=RESCUE)
+    write, unasked = make(replace(seen, anew=True)).steps[0], make(seen).steps[0]
+    assert (write.action, write.consent) == ("replace", f"wipe {WWN} of ded-lab-01")
+    assert write.digest != unasked.digest
+    assert anew_in([look.target]) == anew_in([write.target]) == {"ded-lab-01": 3}
+    assert anew_in([unasked.target, "ded-lab-02/server/322/rescue"]) == {}
 
 
 def test_robots_own_endpoint_is_planned_for() -> None:

@@ -117,7 +117,7 @@ def test_only_a_finding_ends_an_attempt(rig: Rig) -> None:
     with pytest.raises(NoSsh), memory.judging("plan again"):
         raise NoSsh("checking", "the connection was lost")
     assert not memory.note.failed
-    with pytest.raises(ServiceFailed, match="no ROOT\nWhat to do: it would not boot. plan again"):
+    with pytest.raises(ServiceFailed, match=r"no ROOT\nWhat to do: it would not boot\. plan again"):
         with memory.judging("plan again"):
             raise ServiceFailed("checking", "no ROOT", "it would not boot")
     assert rig.memory.note.failed == "no ROOT"

@@ -12,7 +12,7 @@ from ..fleet import Dedicated, Fleet
 from ..plan import Action, Change, Plan, Step
 from . import guards
 from . import position as positions
-from .disks import describe
+from .disks import BUILT, describe
 from .facts import Disk, Installed, Note, Observation, Server
 
 RUNBOOK = "install-hetzner"
@@ -148,13 +148,14 @@ def _next(
             return _blocked(host, problem, desired)
         planned = _as_planned(found[0])
     about = f"{planned['model']} {planned['serial']}, {planned['size'] / 10**9:.1f} GB"
+    down = ", and what is built on it is taken down" if any(one.startswith(BUILT) for one in planned["holds"]) else ""
     action: Action = "replace" if observed.pin is not None and observed.pin.known else "create"
     return Step(
         target=target(host),
         action=action,
         what=f"{_source(fleet)} on {host.disk} ({about}) of {_words(host, observed.server)}",
         why=_goes_on(position) if goes_on else _why(observed, changes),
-        interrupts=f"all data on {host.disk} is lost: {'; '.join(planned['holds']) or 'it holds nothing known'}",
+        interrupts=f"all data on {host.disk} is lost{down}: {'; '.join(planned['holds']) or 'it holds nothing known'}",
         consent=consent(host),
         changes=changes,
         desired={**desired, "target": planned, "attempt": attempt},

@@ -271,6 +271,16 @@ def test_a_machine_that_is_well_is_installed_anew_where_that_is_asked_for() -> N
     assert anew_in([unasked.target, "ded-lab-02/server/322/rescue"]) == {}
 
 
+def test_what_is_taken_down_stands_in_the_plan() -> None:
+    plain = Observation(SERVER, note=PINNED, standing=RESCUE)
+    held = ("the whole disk: linux_raid_member, 8.0 GB", "built on it: /dev/md0 (raid1)")
+    seen = replace(plain, standing=Standing("rescue", (replace(DISKS[0], holds=held), DISKS[1])))
+    (step,) = make(seen).steps
+    lost = f"all data on {WWN} is lost, and what is built on it is taken down: {'; '.join(held)}"
+    assert step.interrupts == lost
+    assert step.desired["target"]["holds"] == list(held)
+
+
 def test_robots_own_endpoint_is_planned_for() -> None:
     (step,) = make(Observation(SERVER), "https://robot-ws.your-server.de").steps
     assert looks(step)

@@ -242,10 +242,11 @@ def _disagreement(host: Dedicated, server: Server | None) -> str:
 
 def _imposture(observed: Observation) -> str:
     """That something answers with another host key than the installed system's."""
-    if not observed.impostor or observed.pin is None or observed.note.failed:  # what was written does not answer
-        return ""
+    note, pin = observed.note, observed.pin
+    if not observed.impostor or pin is None or note.failed or (pin.pending and note.host_key):
+        return ""  # nothing was ever installed, or what was written last does not answer: that is the install's affair
     return (
-        f"it answers with the host key {observed.impostor}, pinned is {observed.pin.host_key_fingerprint}: find out "
+        f"it answers with the host key {observed.impostor}, pinned is {pin.host_key_fingerprint}: find out "
         "which system answers; to install it anew, remove its entry from the inventory"
     )
 

@@ -224,6 +224,11 @@ def test_a_disk_that_must_not_be_written_blocks(disks: tuple[Disk, ...], why: st
             "replace",
             "goes on",
         ),
+        (
+            Observation(SERVER, replace(PIN, pending=True), note=ON_DISK, silence="another", impostor="SHA256:other"),
+            "create",
+            "the new system is waited for",
+        ),
         (Observation(None), "blocked", "Robot knows no server 321"),
         (None, "blocked", "Robot knows no server 321"),
     ],

@@ -112,6 +112,22 @@ def test_berlins_time_becomes_utc(berlin: str, expected: datetime | None) -> Non
     assert told(berlin).startswith(f"{expected:%Y-%m-%d %H:%M:%S} UTC" if expected else berlin)
 
 
+def test_the_approval_of_a_look_ends_with_it(rig: Rig) -> None:
+    """Were it kept, it would allow another reset when what a write has become is not known."""
+    look = rig.step()
+    rig.inspect(desired=look.desired)
+    assert rig.memory.note.look == {}
+    rig.memory.keep(look=look.desired)  # as if it had been cut off when the rescue system was there already
+
+    def stop(event: Progress) -> None:
+        if event.target.endswith("/installed") and event.phase == "begin":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rig.write(rig.step(), watch=stop)
+    assert rig.memory.note.look == {}
+
+
 def test_only_a_finding_ends_an_attempt(rig: Rig) -> None:
     memory = rig.memory
     with pytest.raises(NoSsh), memory.judging("plan again"):

@@ -23,6 +23,7 @@ EXIT = {
 PLANNED = {"nothing to do": 0, "blocked": 4, "awaiting approval": 6}
 
 CHANGING = ("deploy-azure", "install-hetzner")
+TAKES = {"deploy-azure": ("replace", "destroy", "restore"), "install-hetzner": ("replace",)}
 
 
 def add(commands: Any) -> None:
@@ -63,8 +64,10 @@ def add(commands: Any) -> None:
 
 
 def _add_asked(command: argparse.ArgumentParser) -> None:
-    """What only deploy-azure can be asked for, beside what the parameters say."""
-    command.add_argument("--replace", action="append", default=[], metavar="HOST", help="a host to be made anew")
+    """What a runbook can be asked for, beside what the parameters say."""
+    command.add_argument(
+        "--replace", action="append", default=[], metavar="HOST", help="a host to be made anew, or a dedicated machine"
+    )
     command.add_argument(
         "--destroy", action="append", default=[], metavar="WHAT", help="a cluster, or targets ('azure-prd-a/disk/*')"
     )
@@ -75,8 +78,8 @@ def _add_asked(command: argparse.ArgumentParser) -> None:
 
 def _asked(given: argparse.Namespace) -> dict[str, list[str]]:
     asked = {name: getattr(given, name) for name in ("replace", "destroy", "restore") if getattr(given, name)}
-    if asked and given.name != "deploy-azure":
-        raise BadInput(f"running {given.name}", f"only deploy-azure can {' or '.join(asked)}", "leave it out")
+    if strange := [name for name in asked if name not in TAKES.get(given.name, ())]:
+        raise BadInput(f"running {given.name}", f"it cannot {' or '.join(strange)}", "leave it out")
     return asked
 
 

@@ -18,6 +18,7 @@ OWN_LABELS = frozenset(("EFI-SYSTEM", "USR-A", "USR-B", "OEM", "ROOT"))
 COLUMNS = "NAME,PATH,WWN,SERIAL,MODEL,SIZE,TYPE,RO,RM,MOUNTPOINTS,FSTYPE,UUID,LABEL,PARTLABEL,PTTYPE"
 _MEMBERS = ("linux_raid_member", "LVM2_member", "zfs_member", "btrfs", "bcache", "crypto_LUKS", "drbd")
 _PLAIN = ("part", "disk")
+BUILT = "built on it: "  # before the arrays and volumes, in what a disk holds
 
 
 def read(text: str, groups: Mapping[str, str] | None = None) -> tuple[Disk, ...]:
@@ -106,7 +107,7 @@ def _disk(
         names=frozenset(names),
         uses=tuple(dict.fromkeys(_uses(entry))),
         holders=tuple(Holder(path, str(one.get("type")), holders[path] > 1) for path, one in reversed(built.items())),
-        holds=tuple(_holds(entry)),
+        holds=tuple(_holds(entry, groups)),
         shares=tuple(mark for mark in dict.fromkeys(_marks(entry, groups)) if marks[mark] > 1),
         nodes=tuple(str(one["path"]) for one in entry.get("children", ()) if one.get("type") == "part"),
         labels=frozenset(_labels(entry)),
@@ -141,22 +142,32 @@ def _uses(entry: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"{one['path']} at {point}" for point in _points(one))
 
 
-def _holds(entry: Mapping[str, Any]) -> Iterator[str]:
-    """What is on a disk, without its letter, which is another one after the next boot."""
+def _holds(entry: Mapping[str, Any], groups: Mapping[str, str]) -> Iterator[str]:
+    """What is on a disk, without its letter, which is another one after the next boot; last what is built on it."""
     if entry.get("pttype") and entry.get("children"):
         yield f"a partition table ({entry['pttype']})"
     elif entry.get("pttype"):
         yield f"an empty partition table ({entry['pttype']})"
     if entry.get("fstype"):
-        yield _content(entry, "the whole disk")
+        yield _content(entry, "the whole disk", groups)
     for one in entry.get("children", ()):
         if one.get("type") == "part":
-            yield _content(one, f"partition {str(one['name']).removeprefix(str(entry['name'])).lstrip('p')}")
+            yield _content(one, f"partition {str(one['name']).removeprefix(str(entry['name'])).lstrip('p')}", groups)
+    built = {
+        one["path"]: f"{one['path']} ({one.get('type')}{_of(one, groups)})" for one in _below(entry) if _built(one)
+    }
+    if built:
+        yield f"{BUILT}{', '.join(reversed(built.values()))}"
 
 
-def _content(one: Mapping[str, Any], where: str) -> str:
+def _of(one: Mapping[str, Any], groups: Mapping[str, str]) -> str:
+    return f" of the volume group {group}" if (group := groups.get(str(one["path"]))) else ""
+
+
+def _content(one: Mapping[str, Any], where: str, groups: Mapping[str, str]) -> str:
     name = one.get("label") or one.get("partlabel") or ""
     about = " ".join(filter(None, (str(one.get("fstype") or "nothing known"), f"{name!r}" if name else "")))
+    about += _of(one, groups)
     return f"{where}: {about}, {int(one['size']) / 10**9:.1f} GB"
 
 

@@ -204,7 +204,7 @@ class Observation:
 
     `installed` is None where nothing answered as that installed system; then `silence` says why, and `impostor`
     holds the fingerprint of whatever answered with another host key. `note` is what an install that has not ended yet
-    remembered, and `standing` what answers of it.
+    remembered, and `standing` what answers of it. `anew` says that it is to be installed again, however well it is.
     """
 
     server: Server | None
@@ -214,3 +214,4 @@ class Observation:
     impostor: str = ""
     note: Note = NOTHING
     standing: Standing = Standing()
+    anew: bool = False

@@ -72,6 +72,7 @@ def _inspect(job: Job) -> tuple[Disk, ...]:
 def _install(job: Job, remember: Remember) -> dict[str, Any]:
     _check(job, "confirmed")
     _unaltered(job)
+    job.memory.keep(look={})  # it has ended, and its approval with it
     position = _position(job)
     if position in ("arm", "guard", "follow"):
         login = rescue.boot(job) if position == "arm" else job.rescue

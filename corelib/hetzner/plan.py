@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..fleet import Dedicated, Fleet
 from ..plan import Action, Change, Plan, Step
 from . import guards
 from . import position as positions
-from .disks import describe
+from .disks import BUILT, describe
 from .facts import Disk, Installed, Note, Observation, Server, Standing
 
 RUNBOOK = "install-hetzner"
@@ -24,6 +25,7 @@ _LIMITS = (  # what Robot answers in an hour, and how often a look and an instal
 )
 _HOUR = 3600
 _LOOK, _LEFTOVER = "/rescue", "/leftover"
+_ASKED = Change("install", "the one that is there", "another, as asked for (replace)")
 
 
 def plan(
@@ -44,7 +46,8 @@ def plan(
     for host in fleet.dedicated:
         observed = observations.get(host.name, Observation(None))
         desired = _desired(fleet, host, observed.note, user_data[host.name], installer_sha256)
-        steps.append(step := _step(fleet, host, observed, desired))
+        step = _step(fleet, host, observed, desired)
+        steps.append(_once(step, host, observed.note.installs) if observed.anew else step)
         if step.action == "keep" and observed.pin and observed.pin.left:
             steps.append(_leftover(host, observed.pin.left))
     return Plan(RUNBOOK, fleet.environment, {"robot": endpoint}, code, tuple(steps))
@@ -65,9 +68,15 @@ def tidies(step: Step) -> bool:
     return step.target.endswith(_LEFTOVER)
 
 
-def machine(step: Step) -> str:
-    """The target of the machine that a step is about."""
-    return step.target.removesuffix(_LOOK).removesuffix(_LEFTOVER)
+def host_of(step: Step) -> str:
+    """The name of a step's host."""
+    return step.target.partition("/")[0]
+
+
+def anew_in(targets: Iterable[str]) -> dict[str, int]:
+    """The machines that a plan with these targets installs anew as asked, each with how often it was done before."""
+    named = (one.removesuffix(_LOOK).rpartition("@") for one in targets)
+    return {place.partition("/")[0]: int(number) for place, at, number in named if at}
 
 
 def consent(host: Dedicated) -> str:
@@ -134,11 +143,16 @@ def _place(fleet: Fleet, host: Dedicated, note: Note) -> dict[str, Any]:
     }
 
 
+def _once(step: Step, host: Dedicated, installs: int) -> Step:
+    """A step that was asked for: its target says after how many installs, so that it is not done again by itself."""
+    return replace(step, target=step.target.replace(target(host), f"{target(host)}@{installs}", 1))
+
+
 def _step(fleet: Fleet, host: Dedicated, observed: Observation, desired: dict[str, Any]) -> Step:
     if problem := _disagreement(host, observed.server) or _imposture(observed):
         return _blocked(host, problem, desired)
     note, now = observed.note, observed.installed
-    changes = _changes(fleet, host, observed, desired)
+    changes = (*_changes(fleet, host, observed, desired), *((_ASKED,) if observed.anew else ()))
     if note.idle and now is not None and not changes:
         why = f"installed: {now.distribution} {now.version} answers with its pinned host key, its user-data is the same"
         return Step(target(host), "keep", f"{host.name} at {host.address}", why, desired=desired)
@@ -164,13 +178,14 @@ def _next(
             return _blocked(host, problem, desired)
         planned = _as_planned(found[0])
     about = f"{planned['model']} {planned['serial']}, {planned['size'] / 10**9:.1f} GB"
+    down = ", and what is built on it is taken down" if any(one.startswith(BUILT) for one in planned["holds"]) else ""
     action: Action = "replace" if observed.pin is not None and observed.pin.known else "create"
     return Step(
         target=target(host),
         action=action,
         what=f"{_source(fleet)} on {host.disk} ({about}) of {_words(host, observed.server)}{_boots(host, now)}",
         why=_goes_on(position) if goes_on else _why(observed, changes),
-        interrupts=f"all data on {host.disk} is lost: {'; '.join(planned['holds']) or 'it holds nothing known'}",
+        interrupts=f"all data on {host.disk} is lost{down}: {'; '.join(planned['holds']) or 'it holds nothing known'}",
         consent=consent(host),
         changes=changes,
         desired={**desired, "target": planned, "attempt": attempt},
@@ -280,10 +295,11 @@ def _disagreement(host: Dedicated, server: Server | None) -> str:
 
 def _imposture(observed: Observation) -> str:
     """That something answers with another host key than the installed system's."""
-    if not observed.impostor or observed.pin is None or observed.note.failed:  # what was written does not answer
-        return ""
+    note, pin = observed.note, observed.pin
+    if not observed.impostor or pin is None or note.failed or (pin.pending and note.host_key):
+        return ""  # nothing was ever installed, or what was written last does not answer: that is the install's affair
     return (
-        f"it answers with the host key {observed.impostor}, pinned is {observed.pin.host_key_fingerprint}: find out "
+        f"it answers with the host key {observed.impostor}, pinned is {pin.host_key_fingerprint}: find out "
         "which system answers; to install it anew, remove its entry from the inventory"
     )
 
@@ -312,8 +328,13 @@ def _why(observed: Observation, changes: tuple[Change, ...]) -> str:
         return "it was installed by this project, and is in its rescue system to be installed anew"
     if observed.installed is None:
         return f"it does not answer as the system that was installed: {observed.silence}"
-    differs = ", ".join(change.name for change in changes)
-    return f"{differs} differs" if differs else "a look at its disks was begun before, and it answers as installed"
+    if observed.anew:
+        found = "it is to be installed anew, as was asked for (replace)"
+    elif changes:
+        found = f"{', '.join(change.name for change in changes)} differs"
+    else:
+        found = "a look at its disks was begun before, and it answers as installed"
+    return found
 
 
 def _blocked(host: Dedicated, why: str, desired: Mapping[str, Any]) -> Step:

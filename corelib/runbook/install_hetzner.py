@@ -37,6 +37,7 @@ class InstallHetzner(Changing):
     """Installs each dedicated machine that is not yet what the fleet says."""
 
     name = "install-hetzner"
+    inputs = (*Changing.inputs, "replace")
 
     _observed: Mapping[str, Observation] = {}
     _planned: Plan | None = None
@@ -48,10 +49,26 @@ class InstallHetzner(Changing):
         endpoint = self.targets.robot()[0]
         # With values that are examples no login is needed to say so, and nobody is asked.
         self._observed, digest = ({}, "") if refused else (self._look(), self._hetzner.installer_sha256)
-        observed, user_data = self._observed, self._user_data
+        observed, user_data = self._wished(self._observed), self._user_data
         made = planning.plan(self.loaded.fleet, observed, user_data, digest, code_version(), endpoint, refused)
         self._planned = made
         return made
+
+    def _wished(self, observed: Mapping[str, Observation]) -> dict[str, Observation]:
+        """The same, with those marked that shall be installed anew and were not yet.
+
+        They were if they have been installed since the plan that was approved, or else since this run asked first.
+        """
+        hosts = {host.name: host for host in self.loaded.fleet.dedicated}
+        if strange := [name for name in self.given.replace if name not in hosts]:
+            what = f"replace: {', '.join(strange)}: no dedicated machine"
+            raise BadInput("planning install-hetzner", what, f"it may name {', '.join(sorted(hosts)) or 'none'}")
+        approved = self._approvals.targets(self._approved_here or self.given.approved_plan)
+        at, place = planning.anew_in(approved), self.loaded.fleet.environment
+        for name in self.given.replace:
+            self._first.setdefault((place, name), self._memory(hosts[name]).note.installs)
+        before = {name: at.get(name, self._first[place, name]) for name in self.given.replace}
+        return {name: replace(one, anew=before.get(name) == one.note.installs) for name, one in observed.items()}
 
     def _look(self) -> dict[str, Observation]:
         """What Robot and the machines say; the install script and the image are those of the parameters."""
@@ -60,13 +77,13 @@ class InstallHetzner(Changing):
         return observe.observe(self.loaded.fleet, self._robot, self._pins(), self._login_key, notes)
 
     def _carry_out(self, plan: Plan, watch: Watcher) -> Mapping[str, Any]:
-        steps = {planning.machine(step): step for step in plan.pending}
-        hosts = [host for host in self.loaded.fleet.dedicated if planning.target(host) in steps]
+        steps = {planning.host_of(step): step for step in plan.pending}
+        hosts = [host for host in self.loaded.fleet.dedicated if host.name in steps]
         self._log = log = installing.Log(watch)
         robot = self._robot.queueing(planning.queue(plan))
         servers = robot.servers()  # once for all: Robot answers 200 in an hour
         jobs = {host.name: self._job(host, robot, log, servers) for host in hosts}
-        work = {host.name: partial(self._one, jobs[host.name], steps[planning.target(host)]) for host in hosts}
+        work = {name: partial(self._one, job, steps[name]) for name, job in jobs.items()}
         try:
             done = together(work, f"applying {plan.digest}")
         except BaseException:
@@ -137,6 +154,11 @@ class InstallHetzner(Changing):
 
     def _memory(self, host: Dedicated) -> Memory:
         return Memory(self.project.state(self.loaded.fleet.environment) / "installs" / f"{host.name}.json")
+
+    @cached_property
+    def _first(self) -> dict[tuple[str, str], int]:
+        """How often a machine had been installed when this run was first asked to install it anew, by environment."""
+        return {}
 
     @property
     def _inventory(self) -> Inventory:

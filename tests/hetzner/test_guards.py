@@ -119,6 +119,21 @@ def test_what_is_built_on_the_target_alone_is_taken_down_from_the_top() -> None:
         ("lvchange", "--activate", "n", "--yes", "/dev/vg-root"),
         ("mdadm", "--stop", "/dev/md0"),
     )
+    assert disk.holds == (
+        "partition 1: linux_raid_member 'data', 4000.8 GB",
+        "built on it: /dev/vg-root (lvm), /dev/md0 (raid1 of the volume group vg)",
+    )
+
+
+def test_a_volume_group_is_named_where_none_of_its_volumes_is_active() -> None:
+    disk = target({**TARGET, "fstype": "LVM2_member", "uuid": "a"}, groups={"/dev/sda": "vg0"})
+    assert disk.holds == ("the whole disk: LVM2_member of the volume group vg0, 4000.8 GB",)
+
+
+def test_an_array_that_was_built_since_the_plan_is_not_taken_down() -> None:
+    before, now = target({**TARGET, **MEMBER}), read({**TARGET, **MEMBER, "children": [MD]})
+    with pytest.raises(Refused, match=r"it holds .*; built on it: /dev/md0 \(raid1\), and in the plan it held"):
+        guards.check(now, approved(before), "ded")
 
 
 def test_what_is_shared_is_never_taken_down() -> None:

@@ -14,7 +14,7 @@ from corelib.fleet import Image
 from corelib.hetzner.facts import Disk, Installed, Note, Observation, Pin, Server, Standing
 from corelib.hetzner.loopback import is_loopback
 from corelib.hetzner.memory import Memory
-from corelib.hetzner.plan import lasts, looks, machine, plan, queue, tidies, wanted
+from corelib.hetzner.plan import anew_in, host_of, lasts, looks, plan, queue, tidies, wanted
 from corelib.plan import Plan, examples
 from tests.hetzner.rig import PARAMETERS, fleet, with_host
 
@@ -134,7 +134,7 @@ def test_what_an_install_has_left_at_robot_is_a_step_of_its_own() -> None:
     keep, tidy = make(Observation(SERVER, replace(PIN, left="07:03"), RUNNING)).steps
     assert (keep.action, tidy.action, tidy.consent) == ("keep", "change", "")
     assert "07:03" in tidy.what
-    assert (tidies(tidy), looks(tidy), machine(tidy)) == (True, False, keep.target)
+    assert (tidies(tidy), looks(tidy), host_of(tidy)) == (True, False, host_of(keep))
     (look,) = make(Observation(SERVER, replace(PIN, left="07:03"), silence="no route to host")).steps
     assert looks(look), "an install takes it away by itself"
 
@@ -255,6 +255,11 @@ def test_a_disk_that_must_not_be_written_blocks(disks: tuple[Disk, ...], why: st
             "replace",
             "goes on",
         ),
+        (
+            Observation(SERVER, replace(PIN, pending=True), note=ON_DISK, silence="another", impostor="SHA256:other"),
+            "create",
+            "the new system is waited for",
+        ),
         (Observation(None), "blocked", "Robot knows no server 321"),
         (None, "blocked", "Robot knows no server 321"),
     ],
@@ -286,6 +291,30 @@ def test_another_disk_than_the_installed_one_is_a_replacement() -> None:
     other = with_host(LAB, disk="wwn-0x1")
     (step,) = make(Observation(SERVER, PIN, note=PINNED, standing=RESCUE), of=other).steps
     assert (step.action, step.consent) == ("replace", "wipe wwn-0x1 of ded-lab-01")
+
+
+def test_a_machine_that_is_well_is_installed_anew_where_that_is_asked_for() -> None:
+    well = Observation(SERVER, PIN, RUNNING, note=Note(installs=3))
+    assert make(well).empty
+    look = make(replace(well, anew=True)).steps[0]
+    assert (looks(look), host_of(look), look.target) == (True, "ded-lab-01", "ded-lab-01/server/321@3/rescue")
+    assert look.why.startswith("it is to be installed anew, as was asked for (replace)")
+    seen = replace(well, installed=None, note=replace(PINNED, installs=3), standing=RESCUE)
+    write, unasked = make(replace(seen, anew=True)).steps[0], make(seen).steps[0]
+    assert (write.action, write.consent) == ("replace", f"wipe {WWN} of ded-lab-01")
+    assert write.digest != unasked.digest
+    assert anew_in([look.target]) == anew_in([write.target]) == {"ded-lab-01": 3}
+    assert anew_in([unasked.target, "ded-lab-02/server/322/rescue"]) == {}
+
+
+def test_what_is_taken_down_stands_in_the_plan() -> None:
+    plain = Observation(SERVER, note=PINNED, standing=RESCUE)
+    held = ("the whole disk: linux_raid_member, 8.0 GB", "built on it: /dev/md0 (raid1)")
+    seen = replace(plain, standing=Standing("rescue", (replace(DISKS[0], holds=held), DISKS[1])))
+    (step,) = make(seen).steps
+    lost = f"all data on {WWN} is lost, and what is built on it is taken down: {'; '.join(held)}"
+    assert step.interrupts == lost
+    assert step.desired["target"]["holds"] == list(held)
 
 
 def test_robots_own_endpoint_is_planned_for() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -113,12 +112,28 @@ def test_berlins_time_becomes_utc(berlin: str, expected: datetime | None) -> Non
     assert told(berlin).startswith(f"{expected:%Y-%m-%d %H:%M:%S} UTC" if expected else berlin)
 
 
+def test_the_approval_of_a_look_ends_with_it(rig: Rig) -> None:
+    """Were it kept, it would allow another reset when what a write has become is not known."""
+    look = rig.step()
+    rig.inspect(desired=look.desired)
+    assert rig.memory.note.look == {}
+    rig.memory.keep(look=look.desired)  # as if it had been cut off when the rescue system was there already
+
+    def stop(event: Progress) -> None:
+        if event.target.endswith("/installed") and event.phase == "begin":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rig.write(rig.step(), watch=stop)
+    assert rig.memory.note.look == {}
+
+
 def test_only_a_finding_ends_an_attempt(rig: Rig) -> None:
     memory = rig.memory
     with pytest.raises(NoSsh), memory.judging("plan again"):
         raise NoSsh("checking", "the connection was lost")
     assert not memory.note.failed
-    with pytest.raises(ServiceFailed, match=re.escape("no ROOT\nWhat to do: it would not boot. plan again")):
+    with pytest.raises(ServiceFailed, match=r"no ROOT\nWhat to do: it would not boot\. plan again"):
         with memory.judging("plan again"):
             raise ServiceFailed("checking", "no ROOT", "it would not boot")
     assert rig.memory.note.failed == "no ROOT"

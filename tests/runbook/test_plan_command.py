@@ -99,6 +99,34 @@ def test_a_dedicated_machine_is_looked_at_too_and_its_consent_is_in_the_command(
     assert [one["wiped"] for one in planned(root, "install-hetzner", *LAB)[1]["disks"]].count(True) == 1
 
 
+@pytest.mark.faults  # long, as it installs a machine twice
+def test_a_dedicated_machine_that_is_well_is_installed_anew_once_where_that_is_asked_for(root: Path) -> None:
+    wipe = ("--consent", "wipe wwn-0x5000c500a1b2c3d4 of ded-lab-01")
+    asked = ("--replace", "ded-lab-01")
+
+    def act(*more: str, asked: tuple[str, ...] = ()) -> str:
+        """Plan, approve exactly that; returns its digest."""
+        code, plan = planned(root, "install-hetzner", *LAB, *asked)
+        assert code == 6
+        approval = ("--approved-plan", plan["digest"])
+        code, said = runbooks(root, "run", "install-hetzner", *LAB, *approval, *asked, *more)
+        assert (code, "succeeded" in said) == (0, True), said
+        return str(plan["digest"])
+
+    assert runbooks(root, "run", "install-hetzner", *LAB, "--destroy", "ded-lab-01")[0] == 2
+    code, said = runbooks(root, "plan", "install-hetzner", *LAB, "--replace", "ded-lab-02")
+    assert (code, "replace: ded-lab-02: no dedicated machine" in said, "ded-lab-01" in said) == (2, True, True), said
+    first = act(), act(*wipe)
+    assert planned(root, "install-hetzner", *LAB)[0] == 0
+    again = act(asked=asked), act(*wipe, asked=asked)
+    assert len({*first, *again}) == 4, "no approval is of two of them"
+    code, said = runbooks(root, "run", "install-hetzner", *LAB, *asked, *wipe, "--approved-plan", again[1])
+    assert (code, "no change" in said) == (0, True), said
+    for digest in first:
+        code, said = runbooks(root, "run", "install-hetzner", *LAB, *asked, *wipe, "--approved-plan", digest)
+        assert (code, "this step was not approved" in said) == (3, True), said
+
+
 def test_what_is_blocked_cannot_be_approved(root: Path) -> None:
     code, plan = planned(root, "deploy-azure", "-f", "parameters/prd.yaml")
     assert code == 4

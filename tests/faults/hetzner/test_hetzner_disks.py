@@ -57,16 +57,28 @@ def test_hetzner_two_disks_of_one_prefix(install_matrix: InstallTable, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("name", "like", "down"),
+    ("name", "like", "says", "down"),
     [
-        ("an array on the target alone", {**RAID, "holders": [MD]}, "/dev/md0"),
-        ("a volume on the target alone", {**PV, "holders": [LV]}, "/dev/vg-root"),
+        (
+            "an array on the target alone",
+            {**RAID, "holders": [MD]},
+            "the whole disk: linux_raid_member, 8.0 GB; built on it: /dev/md0 (raid1)",
+            "/dev/md0",
+        ),
+        (
+            "a volume on the target alone",
+            {**PV, "holders": [LV]},
+            "the whole disk: LVM2_member of the volume group vg0, 8.0 GB; built on it: /dev/vg-root (lvm)",
+            "/dev/vg-root",
+        ),
     ],
 )
 def test_hetzner_what_is_on_the_target_alone_is_taken_down(
-    name: str, like: dict[str, Any], down: str, install_matrix: InstallTable, tmp_path: Path
+    name: str, like: dict[str, Any], says: str, down: str, install_matrix: InstallTable, tmp_path: Path
 ) -> None:
     with trial(name, install_matrix, tmp_path, disks={"c3d4": like}) as one:
+        one.rig.inspect()
+        assert one.rig.step().interrupts.endswith(f"is taken down: {says}")
         one.well(f"taken down before: {down}")
 
 

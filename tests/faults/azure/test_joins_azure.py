@@ -1,4 +1,4 @@
-"""Members that are added, with real etcd: in a first deployment, and where one of them has ended before it votes."""
+"""Members that come, with real etcd: in a first deployment, where one has ended before it votes, after a kill."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from pathlib import Path
 import pytest
 
 from .lives import Life, life
+from .test_life_azure import cloud
 
 pytestmark = pytest.mark.faults
-NETWORK = "127.0.91."
-ENDED_NETWORK = "127.0.92."
+NETWORK = "127.0.93."
+ENDED_NETWORK = "127.0.94."
+SIZE_NETWORK = "127.0.95."
+_STARTS = 4  # events of a change of size: it begins, and Azure accepts to switch off, to change, to switch on
 
 
 def add_a_fifth(one: Life) -> None:
@@ -53,6 +56,29 @@ def test_a_learner_whose_etcd_has_ended_is_said_to_be_that_and_can_be_replaced(t
         assert f"{why}; have it made anew: replace: [azure-lab-05]" in one.said
         assert one.apply(replace=["azure-lab-05"]).outcome == "succeeded", one.said
         healthy(one, 5)
+
+
+def test_a_change_of_size_that_was_killed_goes_on_while_the_machine_boots(tmp_path: Path) -> None:
+    with life(tmp_path, SIZE_NETWORK) as one:
+        assert one.apply().outcome == "succeeded", one.said
+        healthy(one, 4)
+        one.edit(Standard_B2s_v2="Standard_D2s_v5")
+        assert one.apply(_STARTS).outcome == "interrupted"
+        pid = one.hosts()["azure-lab-01"].etcd_pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)  # the lab has no power switch: it is on its way up, and takes its time
+        view = cloud(one).compute.virtual_machines.instance_view
+        end = time.monotonic() + 20
+        while not any(s.code == "PowerState/running" for s in view("azure-lab-a", "azure-lab-01").statuses):
+            assert time.monotonic() < end
+            time.sleep(0.2)
+        timer = threading.Timer(20.0, os.kill, (pid, signal.SIGCONT))
+        timer.start()
+        resumed = one.resume()
+        timer.join()
+        assert resumed.outcome == "succeeded", one.said
+        healthy(one, 4)
+        assert one.plan().outcome == "no change", one.said
 
 
 @contextmanager

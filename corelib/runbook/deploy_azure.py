@@ -22,6 +22,7 @@ from ..etcd.present import Present
 from ..fleet import Azure
 from ..member import Member
 from ..plan import Plan, Step
+from ..record.journal import salvage
 from ..record.origin import code_version
 from ..report import Finding, Report
 from ..userdata import UserData
@@ -87,15 +88,25 @@ class DeployAzure(Changing):
         return needed, surroundings.ask(self._cloud, self._account.subscription, needed) if needed else Facts()
 
     def _removal(self, observed: Observed, endpoint: str) -> Plan:
-        """The plan to destroy what is named, and nothing else."""
+        """The plan to destroy what is named, and nothing else. Raises BadInput for a name that nobody knows."""
         fleet, named = self.loaded.fleet, self.given.destroy
         self._desired, self._drafts = (), ()
+        there = removal.ours(fleet, observed)
+        unknown = removal.strange(named, {*there, *(one.target for one in self._all)})
+        if unknown and (unknown := removal.strange(unknown, self._recorded())):
+            raise removal.refused(unknown, there)
         going = removal.members_going(fleet, named, observed)
         self._etcd = present = self._ask_etcd(observed, ()) if going else None
-        there = removal.ours(fleet, observed)
         groups = {target.split("/")[0] for target in there if "/group/" in target}.intersection(named)
         others = observe.others(self._cloud, groups, there)
         return removal.Removal.of(fleet, named, observed, others, present).plan(code_version(), endpoint)
+
+    def _recorded(self) -> set[str]:
+        """The resources that a run has ever changed: some are gone by now, and have left the parameters."""
+        folders = self.project.records(self.loaded.fleet.environment).glob(f"*-{self.name}-*")
+        entries = (entry for folder in folders for entry in salvage(folder)[0])
+        targets = {entry["target"] for entry in entries if entry["kind"] == "step"}
+        return {target for target in targets if not target.startswith("etcd/")}
 
     def _restoration(self, observed: Observed, endpoint: str, refused: tuple[Step, ...]) -> Plan:
         """The plan to restore etcd from a snapshot, and nothing else."""

@@ -86,7 +86,7 @@ def leaving(fleet: Fleet, names: Sequence[str], present: Present, consents: Mapp
     """The steps after which these members are in the cluster no more, each with its consent."""
     run = _Sequence(fleet, Observed({}), {}, present)
     run.going |= {*names}
-    ever = {member.name: member for member in _ever(fleet)}
+    ever = {member.name: member for member in fleet.etcd.ever}
     members = [ever[name] for name in names if name in ever]
     for member in sorted(members, key=lambda one: one.name in present.serving):
         if entry := _entry(fleet, present, member):
@@ -173,7 +173,7 @@ class _Sequence:
                     f"its machine would go while it is a member: name it in etcd.removed, and it leaves first ({name})"
                 )
                 self.steps.append(Step(f"etcd/member/{name}", "blocked", "it would be lost to etcd", why))
-        ever = {member.name: member for member in _ever(self._fleet)}
+        ever = {member.name: member for member in self._fleet.etcd.ever}
         found = ((ever[name], _entry(self._fleet, self._found, ever[name])) for name in removed)
         entries = ((member, entry) for member, entry in found if entry)
         for member, entry in sorted(entries, key=lambda pair: self._serves(pair[0])):
@@ -323,11 +323,6 @@ class _Sequence:
 
 _OFF = ("stopped", "deallocated")
 _SERVES_AGAIN = "it serves again, and all of etcd is verified; only then the next one"
-
-
-def _ever(fleet: Fleet) -> Iterator[Member]:
-    yield from fleet.etcd.founders
-    yield from (Member(name, address, fleet.etcd.scheme) for name, address in fleet.etcd.added.items())
 
 
 def _entry(fleet: Fleet, present: Present, member: Member) -> Listed | None:

@@ -16,7 +16,7 @@ from ..azure.facts import Facts
 from ..azure.inventory import machine
 from ..azure.needs import Needs
 from ..azure.preflight import preflight
-from ..azure.resource import REPLACES, Observed, Resource
+from ..azure.resource import USER_DATA, Observed, Resource
 from ..errors import BadInput, RunbookError
 from ..etcd.present import Present
 from ..fleet import Azure
@@ -26,6 +26,7 @@ from ..record.journal import salvage
 from ..record.origin import code_version
 from ..report import Finding, Report
 from ..userdata import UserData
+from ..userdata.joined import joined
 from ..views import Page, Table, View
 from ..views.findings import findings
 from . import ssh_config
@@ -74,7 +75,7 @@ class DeployAzure(Changing):
         ready = {h.name: rendered[h.name].content for h in fleet.hosts if h.name not in self._drafts}
         needed, facts = self._facts(observed, anew, refused)
         self._desired = images.pinned(desired.resources(fleet, ready, known, anew), observed, facts.images)
-        given = {**self._deployed.known(observed), **self._joined(observed, known)}
+        given = self._given_once(observed, known, rendered)
         self._deployed.keep(one.body for one in self._desired if one.kind == "machine")
         found = found.but_for(self._drafts)
         plan = planning.plan(
@@ -138,12 +139,15 @@ class DeployAzure(Changing):
         userdata.require({host.name: rendered[host.name] for host in fleet.hosts}, "planning deploy-azure")
         return rendered
 
-    def _joined(self, observed: Observed, known: Mapping[str, str]) -> dict[str, str]:
-        """What machines were given that were made anew, should nobody have kept it: by its SHA-256."""
-        fleet = self.loaded.fleet
-        again = {h.name: fleet.etcd.members for h in fleet.hosts if machine(fleet, observed, h.name, REPLACES)}
-        rendered = userdata.render(fleet, addresses=known, joining=again) if again else {}
-        return {rendered[name].sha256: rendered[name].text for name in again}
+    def _given_once(
+        self, observed: Observed, known: Mapping[str, str], rendered: Mapping[str, UserData]
+    ) -> dict[str, str]:
+        """What machines were given that is not what is rendered now, by its SHA-256: kept, or else made again."""
+        fleet, kept = self.loaded.fleet, self._deployed.known(observed)
+        members = (host.name for host in fleet.hosts if host.etcd == "member" and host.name not in self._drafts)
+        digests = {name: machine(fleet, observed, name, USER_DATA) for name in members}
+        lost = {n: d for n, d in digests.items() if d and d != rendered[n].sha256 and d not in kept}
+        return {**kept, **joined(fleet, lost, known)}
 
     def _anew(self, observed: Observed) -> dict[str, str]:
         """The hosts that shall be made anew, each with the machine that it is made in place of.

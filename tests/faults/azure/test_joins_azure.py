@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -42,6 +43,20 @@ def test_a_first_deployment_with_an_added_member_ends_healthy(tmp_path: Path) ->
         assert one.apply().outcome == "succeeded", one.said
         healthy(one, 5)
         assert one.plan().outcome == "no change", one.said
+
+        # Another checkout, after one has left whom it had found: what the fifth was given can be made again.
+        one.edit(
+            **{
+                f"        - {{name: azure-lab-04, address: {NETWORK}4}}\n": "",
+                f"    added: {{azure-lab-05: {NETWORK}5}}\n": f"    added: {{azure-lab-05: {NETWORK}5}}\n"
+                "    removed: [azure-lab-04]\n",
+            }
+        )
+        assert one.apply().outcome == "succeeded", one.said
+        healthy(one, 4)
+        shutil.rmtree(one.root / "state" / "lab")
+        assert one.plan().outcome == "no change", one.said
+        assert "stale, and harmless: ETCD_INITIAL_CLUSTER" in one.said
 
 
 def test_a_learner_whose_etcd_has_ended_is_said_to_be_that_and_can_be_replaced(tmp_path: Path) -> None:

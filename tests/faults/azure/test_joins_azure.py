@@ -19,6 +19,7 @@ from .test_life_azure import cloud
 pytestmark = pytest.mark.faults
 NETWORK = "127.0.93."
 ENDED_NETWORK = "127.0.94."
+BACK_NETWORK = "127.0.96."
 SIZE_NETWORK = "127.0.95."
 _STARTS = 4  # events of a change of size: it begins, and Azure accepts to switch off, to change, to switch on
 
@@ -57,6 +58,20 @@ def test_a_first_deployment_with_an_added_member_ends_healthy(tmp_path: Path) ->
         shutil.rmtree(one.root / "state" / "lab")
         assert one.plan().outcome == "no change", one.said
         assert "stale, and harmless: ETCD_INITIAL_CLUSTER" in one.said
+
+
+def test_machines_that_come_back_to_their_disks_find_themselves_members(tmp_path: Path) -> None:
+    """All were destroyed but their disks: nobody has to be added to a cluster that knows them all."""
+    with life(tmp_path, BACK_NETWORK) as one:
+        add_a_fifth(one)
+        assert one.apply().outcome == "succeeded", one.said
+        healthy(one, 5)
+        before = one.verified().present.listed
+        assert one.apply(destroy=["azure-lab-a", "azure-lab-b"]).outcome == "succeeded", one.said
+        assert one.hosts() == {}
+        assert one.apply().outcome == "succeeded", one.said
+        healthy(one, 5)
+        assert {entry.id for entry in one.verified().present.listed} == {entry.id for entry in before}
 
 
 def test_a_learner_whose_etcd_has_ended_is_said_to_be_that_and_can_be_replaced(tmp_path: Path) -> None:

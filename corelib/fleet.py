@@ -243,9 +243,12 @@ class Etcd(Value):
     @property
     def members(self) -> tuple[Member, ...]:
         """Who is in the cluster now: founders, then those who were added, without those who were removed."""
-        added = (Member(name, address, self.scheme) for name, address in self.added.items())
-        ever = (*self.founders, *added)
-        return tuple(member for member in ever if member.name not in self.removed)
+        return tuple(member for member in self.ever if member.name not in self.removed)
+
+    @property
+    def ever(self) -> tuple[Member, ...]:
+        """Who has been in the cluster, or is."""
+        return (*self.founders, *(Member(name, address, self.scheme) for name, address in self.added.items()))
 
     def joined_by(self, name: str) -> tuple[Member, ...]:
         """The members that an added one finds when it joins, itself the last (etcd wants exactly those)."""

@@ -93,7 +93,7 @@ def leaving(fleet: Fleet, names: Sequence[str], present: Present, consents: Mapp
     """The steps after which these members are in the cluster no more, each with its consent."""
     run = _Sequence(fleet, Observed({}), {}, present)
     run.going |= {*names}
-    ever = {member.name: member for member in _ever(fleet)}
+    ever = {member.name: member for member in fleet.etcd.ever}
     members = [ever[name] for name in names if name in ever]
     for member in sorted(members, key=lambda one: one.name in present.serving):
         if entry := _entry(fleet, present, member):
@@ -137,8 +137,10 @@ class _Sequence:
         self._found = present  # as it is
         self._now = present  # as it will be
         self._gate: tuple[str, ...] = ()  # what must be done before the next one
-        off = (member.name for member in fleet.etcd.members if self._is_off(member))
-        self.going = {*anew, *fleet.etcd.removed, *off}
+        self._rests = [one for one in resized(fleet, observed) if one.name not in anew]
+        self._starts = [one for one in fleet.etcd.members if self._rests and self._is_to_start(one)]
+        off = (one for one in fleet.etcd.members if self._is_off(one))
+        self.going = {*anew, *fleet.etcd.removed, *(one.name for one in (*off, *self._starts))}
         self.steps: list[Step] = []
         self._after: dict[str, tuple[str, ...]] = {}
         self._finds: dict[str, tuple[Member, ...]] = {}
@@ -157,10 +159,9 @@ class _Sequence:
             if old := self._old(member):
                 self.leave(member, old, f"replace {member.name}")
             self._join(member, None if old else self._found.find(member))
-        rests = [one for one in resized(self._fleet, self._observed) if one.name not in self._anew]
-        for member in (one for one in self._fleet.etcd.members if rests and self._is_off(one)):
-            self._starts(member)
-        for member in sorted(rests, key=self._serves):
+        for member in self._starts:
+            self._start(member)
+        for member in sorted(self._rests, key=self._serves):
             self._rest(member)
         for member in self._fleet.etcd.members:
             if member.name in {*self._fleet.etcd.added, *self._back} - {*self._anew}:
@@ -179,7 +180,7 @@ class _Sequence:
                     f"its machine would go while it is a member: name it in etcd.removed, and it leaves first ({name})"
                 )
                 self.steps.append(Step(f"etcd/member/{name}", "blocked", "it would be lost to etcd", why))
-        ever = {member.name: member for member in _ever(self._fleet)}
+        ever = {member.name: member for member in self._fleet.etcd.ever}
         found = ((ever[name], _entry(self._fleet, self._found, ever[name])) for name in removed)
         entries = ((member, entry) for member, entry in found if entry)
         for member, entry in sorted(entries, key=lambda pair: self._serves(pair[0])):
@@ -234,13 +235,21 @@ class _Sequence:
         ]  # fmt: skip
         self._gate, self._now = (out, *self._gate), left
 
+    def _is_to_start(self, member: Member) -> bool:
+        """Whether an interrupted change of size has left its machine off, or on its way up."""
+        there = member not in missing(self._fleet, self._observed)
+        votes = member.name in self._found.voters - self._found.serving
+        boots = there and votes and member not in self._rests and member.name not in self._anew
+        return boots or self._is_off(member)
+
     def _is_off(self, member: Member) -> bool:
         return self._observed.power.get(_machine(self._fleet, member.name)) in _OFF
 
-    def _starts(self, member: Member) -> None:
-        """Its machine is off, as an interrupted change leaves it: it is started, and serves before another rests."""
+    def _start(self, member: Member) -> None:
+        """It serves before another rests."""
         machine = _machine(self._fleet, member.name)
-        self.steps.append(_ready(member, (machine, *self._gate)))
+        ready = _ready(member, (machine, *self._gate))
+        self.steps.append(replace(ready, what=_SERVES_AGAIN, why="it does not serve yet"))
         self._after[machine] = self._gate
         self._gate = (self.steps[-1].target,)
         self._now = self._now.joined_by(member.name)
@@ -259,8 +268,8 @@ class _Sequence:
             why = f"etcd is not well apart from it, and that comes first: {trouble}"
             self.steps.append(replace(ready, action="blocked", why=why))
             return
-        what = "it serves again, and all of etcd is verified; only then the next one"
-        self.steps.append(replace(ready, what=what, why="its machine is switched off and on", interrupts=_spare(down)))
+        why = "its machine is switched off and on"
+        self.steps.append(replace(ready, what=_SERVES_AGAIN, why=why, interrupts=_spare(down)))
         self._after[target] = self._gate
         self._gate = (ready.target,)
 
@@ -323,11 +332,7 @@ class _Sequence:
 
 
 _OFF = ("stopped", "deallocated")
-
-
-def _ever(fleet: Fleet) -> Iterator[Member]:
-    yield from fleet.etcd.founders
-    yield from (Member(name, address, fleet.etcd.scheme) for name, address in fleet.etcd.added.items())
+_SERVES_AGAIN = "it serves again, and all of etcd is verified; only then the next one"
 
 
 def _entry(fleet: Fleet, present: Present, member: Member) -> Listed | None:

@@ -6,11 +6,12 @@ addresses and its disks: those go only if they are named themselves (`azure-prd-
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+from ..errors import BadInput
 from ..etcd.present import Present
 from ..fleet import Fleet
 from ..plan import Plan, Step
@@ -32,6 +33,7 @@ _AFTER: Mapping[str, tuple[str, ...]] = {
     "address": ("load-balancer", "machine", "interface"),
     "security-group": ("network", "interface"),
 }
+_NAMED = 10  # targets that a message names
 _WORDS = {
     "machine": MACHINE,
     "disk": "the data disk, with what is on it",
@@ -158,6 +160,25 @@ class Removal:
         for pattern in self.patterns:
             if not any(one.split("/")[0] == pattern or fnmatchcase(one, pattern) for one in self.ours):
                 yield Step(pattern, "keep", "named in `destroy`", "nothing of that name is there", told=True)
+
+
+def strange(patterns: Sequence[str], targets: Collection[str]) -> list[str]:
+    """Those that name none of these targets: a pattern is for what is in a cluster, and a group goes with that."""
+    inside = [one for one in targets if "/group/" not in one]
+    clusters = {one.split("/")[0] for one in targets}
+    return [p for p in patterns if p not in clusters and not ("/" in p and any(fnmatchcase(one, p) for one in inside))]
+
+
+def refused(patterns: Sequence[str], there: Collection[str]) -> BadInput:
+    """What is to be said of names that nobody knows: what they may be."""
+    clusters = sorted({one.split("/")[0] for one in there})
+    begun = {one.split("/")[0] for one in patterns if "/" in one}
+    inside = [one for one in there if one.split("/")[0] in begun and "/group/" not in one]
+    more = f" and {len(inside) - _NAMED} more" if len(inside) > _NAMED else ""
+    listed = f", or of them {', '.join(inside[:_NAMED])}{more}" if inside else ", or what is in them (NAME/disk/*)"
+    remedy = f"there are {', '.join(clusters)}{listed}" if clusters else "nothing is there to be destroyed"
+    found = f"destroy: {', '.join(patterns)}: neither there, nor in the parameters, nor in a record"
+    return BadInput("planning deploy-azure", found, remedy)
 
 
 def ours(fleet: Fleet, observed: Observed) -> dict[str, Mapping[str, Any]]:

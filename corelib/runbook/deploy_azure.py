@@ -17,15 +17,17 @@ from ..azure.facts import Facts
 from ..azure.inventory import machine
 from ..azure.needs import Needs
 from ..azure.preflight import preflight
-from ..azure.resource import REPLACES, Observed, Resource
+from ..azure.resource import USER_DATA, Observed, Resource
 from ..errors import BadInput, RunbookError
 from ..etcd.present import Present
 from ..fleet import Azure
 from ..member import Member
 from ..plan import Plan, Step
+from ..record.journal import salvage
 from ..record.origin import code_version
 from ..report import Finding, Report
 from ..userdata import UserData
+from ..userdata.joined import joined
 from ..views import Page, Table, View
 from ..views.findings import findings
 from . import ssh_config, standing
@@ -74,7 +76,7 @@ class DeployAzure(Changing):
         ready = {h.name: rendered[h.name].content for h in fleet.hosts if h.name not in self._drafts}
         needed, facts = self._facts(observed, anew, refused)
         self._desired = images.pinned(desired.resources(fleet, ready, known, anew), observed, facts.images)
-        given = {**self._deployed.known(observed), **self._joined(observed, known)}
+        given = self._given_once(observed, known, rendered)
         self._deployed.keep(one.body for one in self._desired if one.kind == "machine")
         found = found.but_for(self._drafts)
         plan = planning.plan(
@@ -91,16 +93,26 @@ class DeployAzure(Changing):
             return needed, surroundings.ask(self._cloud, self._account.subscription, needed)
 
     def _removal(self, observed: Observed, endpoint: str) -> Plan:
-        """The plan to destroy what is named, and nothing else."""
+        """The plan to destroy what is named, and nothing else. Raises BadInput for a name that nobody knows."""
         fleet, named = self.loaded.fleet, self.given.destroy
         self._desired, self._drafts = (), ()
+        there = removal.ours(fleet, observed)
+        unknown = removal.strange(named, {*there, *(one.target for one in self._all)})
+        if unknown and (unknown := removal.strange(unknown, self._recorded())):
+            raise removal.refused(unknown, there)
         going = removal.members_going(fleet, named, observed)
         self._etcd = present = self._ask_etcd(observed, ()) if going else None
-        there = removal.ours(fleet, observed)
         groups = {target.split("/")[0] for target in there if "/group/" in target}.intersection(named)
         with self._look("what else is there"):
             others = observe.others(self._cloud, groups, there)
         return removal.Removal.of(fleet, named, observed, others, present).plan(code_version(), endpoint)
+
+    def _recorded(self) -> set[str]:
+        """The resources that a run has ever changed: some are gone by now, and have left the parameters."""
+        folders = self.project.records(self.loaded.fleet.environment).glob(f"*-{self.name}-*")
+        entries = (entry for folder in folders for entry in salvage(folder)[0])
+        targets = {entry["target"] for entry in entries if entry["kind"] == "step"}
+        return {target for target in targets if not target.startswith("etcd/")}
 
     def _restoration(self, observed: Observed, endpoint: str, refused: tuple[Step, ...]) -> Plan:
         """The plan to restore etcd from a snapshot, and nothing else."""
@@ -143,12 +155,15 @@ class DeployAzure(Changing):
         userdata.require({host.name: rendered[host.name] for host in fleet.hosts}, "planning deploy-azure")
         return rendered
 
-    def _joined(self, observed: Observed, known: Mapping[str, str]) -> dict[str, str]:
-        """What machines were given that were made anew, should nobody have kept it: by its SHA-256."""
-        fleet = self.loaded.fleet
-        again = {h.name: fleet.etcd.members for h in fleet.hosts if machine(fleet, observed, h.name, REPLACES)}
-        rendered = userdata.render(fleet, addresses=known, joining=again) if again else {}
-        return {rendered[name].sha256: rendered[name].text for name in again}
+    def _given_once(
+        self, observed: Observed, known: Mapping[str, str], rendered: Mapping[str, UserData]
+    ) -> dict[str, str]:
+        """What machines were given that is not what is rendered now, by its SHA-256: kept, or else made again."""
+        fleet, kept = self.loaded.fleet, self._deployed.known(observed)
+        members = (host.name for host in fleet.hosts if host.etcd == "member" and host.name not in self._drafts)
+        digests = {name: machine(fleet, observed, name, USER_DATA) for name in members}
+        lost = {n: d for n, d in digests.items() if d and d != rendered[n].sha256 and d not in kept}
+        return {**kept, **joined(fleet, lost, known)}
 
     def _anew(self, observed: Observed) -> dict[str, str]:
         """The hosts that shall be made anew, each with the machine that it is made in place of.

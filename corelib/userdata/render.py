@@ -8,7 +8,7 @@ with the environment files of all its hosts, naming etcd2 without starting it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -51,22 +51,24 @@ def render(
     profile: str | None = None,
     addresses: Mapping[str, str] = MappingProxyType({}),
     joining: Mapping[str, tuple[Member, ...]] = MappingProxyType({}),
+    only: Collection[str] = (),
 ) -> dict[str, UserData]:
     """The user-data of every host by name, in the fleet's order; `profile` overrides the fleet's own.
 
     `addresses` are the reserved ones (`Cluster.reserved`), as far as they are known. `joining` are hosts that come (or
-    come again) into a cluster that exists, each with the members that it finds there, itself among them.
+    come again) into a cluster that exists, each with the members that it finds there, itself among them. With `only`
+    some hosts are rendered.
     """
     as_written = (profile or fleet.profile) == "as-written"
     peers = overlay.Peers() if as_written else overlay.Peers.of(fleet, addresses)
     result = {}
     for cluster in fleet.clusters:
-        for host in cluster.hosts:
+        for host in (one for one in cluster.hosts if not only or one.name in only):
             starts = (etcd.SERVICES[fleet.release.distribution].unit,) if host.etcd == "member" else ()
             part = overlay.part(fleet.overlay, host.name, peers, starts)
             document = _written_cluster(fleet, cluster) if as_written else _bootable_host(fleet, host, part, joining)
             result[host.name] = _user_data(fleet, host.name, document, part)
-    for dedicated in fleet.dedicated:
+    for dedicated in (one for one in fleet.dedicated if not only or one.name in only):
         part = overlay.part(fleet.overlay, dedicated.name, peers, ())
         document = _document(fleet, dedicated.name, list(part.files), list(part.units))
         result[dedicated.name] = _user_data(fleet, dedicated.name, document, part)

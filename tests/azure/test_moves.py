@@ -466,16 +466,19 @@ def test_the_machine_of_a_member_does_not_go_unless_it_leaves() -> None:
     assert "name it in etcd.removed" in why(world, {})
 
 
-def test_an_interrupted_change_of_size_goes_on_with_the_machine_that_is_off() -> None:
+@pytest.mark.parametrize("power", ["deallocated", "stopped", "starting", "running", ""])
+def test_an_interrupted_change_of_size_goes_on_with_the_machine_that_does_not_serve_yet(power: str) -> None:
     larger = FLEET.model_copy(
         update={"clusters": tuple(c.model_copy(update={"size": "Standard_D2s_v5"}) for c in FLEET.clusters)}
     )
     there = bodies()
     off = "azure-lab-a/machine/azure-lab-01"
     there[off]["properties"]["hardwareProfile"]["vmSize"] = "Standard_D2s_v5"
-    observed = Observed(there, {off: "deallocated"})
+    observed = Observed(there, {off: power})
     found = moving.moves(larger, observed, {}, present(dead=["azure-lab-01"]))
     assert [(step.action, step.target) for step in found.steps] == [("create", f"etcd/ready/{name}") for name in NAMES]
+    whole = {step.digest for step in World(fleet=larger).plan({}).pending}
+    assert {step.digest for step in found.steps} <= whole, "under the same approval"
     assert "etcd/ready/azure-lab-01" in found.after["azure-lab-a/machine/azure-lab-02"], "the next one waits for it"
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corelib.azure.removal import Removal, members_going
+from corelib.azure.removal import Removal, members_going, refused, strange
 from corelib.azure.resource import Observed
 from corelib.etcd.present import Present
 from corelib.etcd.samples import Listed
@@ -111,6 +111,18 @@ def test_what_is_named_and_not_there_is_told() -> None:
     plan = removal("azure-lab-c")
     assert plan.empty
     assert told(plan) == {"azure-lab-c": "nothing of that name is there"}
+
+
+def test_a_name_that_nobody_knows_is_told_from_one_that_is_gone() -> None:
+    there = sorted(bodies())
+    good = [A, f"{A}/*", f"{B}/disk/azure-lab-03-etcd", "*/disk/*", "azure-lab-?/machine/*"]
+    typos = ["nosuch", "azure-lab-?", "*", f"{A}/disk/azure-lab-09-etcd", f"{A}/group/{A}", "azure-lab-0/*"]
+    assert strange([*good, *typos], there) == typos
+    assert refused(["nosuch"], there).remedy == f"there are {A}, {B}, or what is in them (NAME/disk/*)"
+    inside = refused([f"{A}/disk/azure-lab-09-etcd"], there).remedy
+    assert f"{A}/disk/azure-lab-01-etcd" in inside
+    assert f"{B}/disk" not in inside
+    assert refused(["nosuch"], ()).remedy == "nothing is there to be destroyed"
 
 
 @given(st.data())

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from corelib import lab
-from corelib.record import read, records
+from corelib.record import Journal, read, records
 from tests.project import lay_out
 
 NETWORK = "127.0.22.0/24"
@@ -139,3 +139,17 @@ def test_a_mistake_is_told_in_a_sentence(root: Path) -> None:
     code, said = runbooks(root, "plan", "deploy-azure", "-f", "parameters/none.yaml")
     assert code == 2
     assert "reading parameters/none.yaml" in said
+
+
+def test_what_shall_be_destroyed_is_known_to_azure_the_parameters_or_a_record(root: Path) -> None:
+    destroy = ("plan", "deploy-azure", *LAB, "--destroy")
+    code, said = runbooks(root, *destroy, "nosuch")
+    assert (code, "destroy: nosuch: neither there, nor in the parameters, nor in a record" in said) == (2, True), said
+    code, said = runbooks(root, *destroy, "azure-lab-b")
+    assert (code, "nothing to do" in said) == (0, True), "it is in the parameters, and has gone"
+    journal = Journal(root / "records" / "lab" / "20260101T000000Z-deploy-azure-000000")
+    journal.write("step", target="nosuch/disk/azure-lab-09-etcd", phase="done", detail="", facts={})
+    journal.close()
+    for name in ("nosuch", "nosuch/disk/*"):
+        code, said = runbooks(root, *destroy, name)
+        assert (code, "nothing to do" in said) == (0, True), "it has left the parameters since"

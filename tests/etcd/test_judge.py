@@ -520,6 +520,7 @@ def test_the_voters_that_are_listed_count_where_others_have_left_for_good() -> N
         "awaiting azure-prd-03 and azure-prd-04; the other 2 of 4 serve; 2 voters, quorum 2: no further loss tolerated"
     )
     assert result.sentence.startswith(start)
+    assert result.sentence.endswith("deploy what is missing, or name in etcd.removed who is gone for good")
     half = spoilt(without(gone(1, 2, 3), 2, 3), 0, linearizable=Reply("failed", detail="no leader"), hash=NOT_ASKED)
     result = verdict(half._replace(canary=None), awaiting=LATER)
     assert (result.kind, "quorum lost: 1 of 2, needs 2: restart azure-prd-02; do" in result.sentence) == (

@@ -533,7 +533,7 @@ def test_a_machine_that_somebody_has_taken_away_is_a_fault() -> None:
     result = verdict(gone(3), gone=frozenset({"azure-prd-04"}))
     assert (result.kind, state(result, "azure-prd-04", "machine")) == ("unhealthy", "failed")
     assert result.sentence.startswith(
-        "azure-prd-04 has no machine any more, which no plan of ours has taken away; 3 of 4: no further loss tolerated"
+        "azure-prd-04 has no machine any more; 3 of 4: no further loss tolerated; go on with what was interrupted, or let"
     )
     assert verdict(healthy(), gone=frozenset({"azure-prd-04"})).healthy, "it answers: it is there again"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from corelib import lab
 from corelib.project import Project
 from corelib.runbook.deploy_azure import DeployAzure
 from corelib.runbook.looking import Look
@@ -19,6 +20,7 @@ from .test_life_azure import cloud, healthy
 
 pytestmark = pytest.mark.faults
 NETWORK = "127.0.91."
+FOUNDING_NETWORK = "127.0.92."
 LOST = ("azure-lab-02", "azure-lab-03", "azure-lab-04")
 
 
@@ -31,10 +33,41 @@ def blocked(found: Look) -> dict[str, str]:
     return {step.target: step.why for step in found.plan.blocked}
 
 
+def _quicker(one: Life) -> None:
+    """Looks wait less for a leader that does not come."""
+    one.edit(**{"heartbeat_ms: 500": "heartbeat_ms: 100", "election_ms: 2500": "election_ms: 500"})
+
+
 def kill(one: Life, name: str) -> None:
     pid = one.hosts()[name].etcd_pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
+
+
+def test_a_first_deployment_that_fails_half_way_has_founded_nothing_and_goes_on(
+    tmp_path: Path, azure_lives: list[Row], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two of four founders wait for each other."""
+    with life(tmp_path, FOUNDING_NETWORK) as one:
+        monkeypatch.setenv("RUNBOOKS_ROOT", str(one.root))
+        monkeypatch.setenv("NO_PROXY", "127.0.0.0/8")
+        _quicker(one)
+        at = lab.status(one.root, f"{one.network}0/24").endpoints
+        assert at is not None
+        full = {"do": "answer", "method": "PUT", "status": 409, "code": "SkuNotAvailable"}
+        lab.faults(at, [{**full, "path": f"*/virtualMachines/azure-lab-0{n}"} for n in (3, 4)])
+        one.apply()
+        assert "SkuNotAvailable" in one.said
+        assert set(one.hosts()) == {"azure-lab-01", "azure-lab-02"}
+        for _ in range(2):
+            found = one.verified().verdict
+            assert found.sentence.startswith("awaiting azure-lab-03 and azure-lab-04; no quorum is possible with 2")
+            assert look(one).state == "awaiting approval"
+        without = look(one, destroy=["azure-lab-a"])
+        assert without.plan.consents == ("destroy azure-lab-a",), "there is nothing to keep a snapshot of"
+        assert one.resume().outcome == "succeeded", one.said
+        healthy(one)
+        azure_lives.append(("a first deployment that fails half way", "awaiting, and goes on under its approval", ""))
 
 
 def test_what_somebody_takes_away_is_lost_and_what_we_take_away_is_gone(
@@ -43,9 +76,7 @@ def test_what_somebody_takes_away_is_lost_and_what_we_take_away_is_gone(
     with life(tmp_path, NETWORK) as one:
         monkeypatch.setenv("RUNBOOKS_ROOT", str(one.root))
         monkeypatch.setenv("NO_PROXY", "127.0.0.0/8")
-        one.edit(
-            **{"heartbeat_ms: 500": "heartbeat_ms: 100", "election_ms: 2500": "election_ms: 500"}
-        )  # looks wait less
+        _quicker(one)
         assert one.apply().outcome == "succeeded", one.said
         _quorum_lost(one)
         healthy(one)

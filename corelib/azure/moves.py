@@ -212,7 +212,10 @@ class _Sequence:
             why = f"its data are gone, and etcd still counts on them: {asks}"
             self.steps.append(Step(target, "blocked", "it would come back without data", why))
         elif entry is None and disk and member.name in self._fleet.etcd.bootstrap:
-            why = f"it has left etcd, which takes nobody with the data of before: {asks}"
+            why = (
+                "it has left etcd, which takes nobody with the data of before; for good: take its host out of the "
+                f"parameters and name it in etcd.removed: [{member.name}]; or is it wanted back: {asks}"
+            )
             self.steps.append(Step(target, "blocked", "it would come back with data of before", why))
         elif entry is None:
             self._back.add(member.name)

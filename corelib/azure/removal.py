@@ -69,7 +69,9 @@ class Removal:
         going = {target: consent for target in self.ours if (consent := self.consent(target))}
         etcd = self._etcd(going)
         steps = [*etcd, *self._steps(going, etcd), *self._groups(going), *self._told(going)]
-        return Plan("deploy-azure", self.fleet.environment, where(self.fleet, endpoint), code, ordered(steps))
+        next_ = afterwards(self.fleet, self.patterns)
+        at, warnings = where(self.fleet, endpoint), (next_,) if next_ else ()
+        return Plan("deploy-azure", self.fleet.environment, at, code, ordered(steps), warnings=warnings)
 
     def consent(self, target: str) -> str:
         """What has to be consented to for a target that goes; empty: it stays."""
@@ -190,6 +192,28 @@ def ours(fleet: Fleet, observed: Observed) -> dict[str, Mapping[str, Any]]:
 def named(target: str, patterns: Sequence[str]) -> bool:
     """Whether a machine is one of those that these patterns destroy, if it is there."""
     return any(fnmatchcase(target, one) if "/" in one else target.startswith(f"{one}/") for one in patterns)
+
+
+def afterwards(fleet: Fleet, patterns: Sequence[str]) -> str:
+    """What is to be said in the parameters once this is gone while others stay; empty if no machine goes, or all do."""
+    clusters = {
+        one.name: [host.name for host in one.hosts if named(f"{one.name}/machine/{host.name}", patterns)]
+        for one in fleet.clusters
+    }
+    going = [name for names in clusters.values() for name in names]
+    if not going or len(going) == len(list(fleet.hosts)):
+        return ""
+    whole = [one.name for one in fleet.clusters if len(clusters[one.name]) == len(one.hosts)]
+    single = [name for cluster, names in clusters.items() if cluster not in whole for name in names]
+    out = [*(f"{name} from fleet.clusters" for name in whole), *(f"{name} from its cluster's hosts" for name in single)]
+    text = (
+        f"Once it is gone, the parameters still ask for it, and the next plan would make it anew: take {', '.join(out)}"
+    )
+    members = [member.name for member in fleet.etcd.members if member.name in going]
+    if not members:
+        return text
+    removed = ", ".join([*fleet.etcd.removed, *members])
+    return f"{text}, and say who has left etcd:\nfleet:\n  etcd:\n    removed: [{removed}]"
 
 
 def _given(fleet: Fleet) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from .samples import Listed, Sample, Samples, Trace, View
 
 State = Literal["passed", "failed", "not checked"]
 
+_LEFT = "deploy what is missing, or name in etcd.removed who is gone for good"
 CLUSTER = "cluster"  # in place of a member's name, where a check is about all of them
 
 
@@ -79,8 +80,11 @@ class Case:
 
     def underway(self) -> tuple[Underway, ...]:
         """What is not there yet, or not gone yet, as somebody intends: it is no fault, and not done either."""
-        found = [Underway(name, "", "deploy what is missing") for name in sorted(self.absent())]
         listed = {entry.name: entry for view in self.views().values() for entry in view.members}
+        left = [name for name in sorted(self.absent()) if listed and name not in {*listed, *self.intended.joining}]
+        found = [
+            Underway(name, "", _LEFT if name in left else "deploy what is missing") for name in sorted(self.absent())
+        ]
         urls = {url: entry for view in self.views().values() for entry in view.members for url in entry.peer_urls}
         for member in self.expected:
             if listed and member.name in self.intended.joining and member.name not in self.absent():

@@ -73,8 +73,8 @@ def _host(case: Case, member: Member, sample: Sample) -> Iterator[Check]:
 
 
 def _gone(member: Member) -> Check:
-    problem = f"{member.name} has no machine any more, which no plan of ours has taken away"
-    remedy = "look at the plan of deploy-azure, which takes its data disk as it is, if that is left; wipe nothing"
+    problem = f"{member.name} has no machine any more"
+    remedy = "go on with what was interrupted, or let deploy-azure make it again, with its disk as it is; wipe nothing"
     return Check(member.name, "machine", "its machine is there", "it is gone", "failed", problem, remedy)
 
 

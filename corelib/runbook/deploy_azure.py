@@ -28,7 +28,7 @@ from ..record.origin import code_version
 from ..report import Finding, Report
 from ..userdata import UserData
 from ..userdata.joined import joined
-from ..views import Page, Table, View
+from ..views import Note, Page, Table, View
 from ..views.findings import findings
 from . import ssh_config, standing
 from .changing import Changing
@@ -272,7 +272,9 @@ class DeployAzure(Changing):
         ]
         table = Table(("host", "overlay", "SSH", "VM id"), rows, "Hosts")
         hint = ssh_config.hint(self.loaded.fleet, self.project)
-        return Page.of(table, findings(Report.of(self._met), "Host keys"), hint) if rows else None
+        next_ = removal.afterwards(self.loaded.fleet, self.given.destroy)
+        note = Note(next_, "warn") if next_ else None
+        return Page.of(note, table, findings(Report.of(self._met), "Host keys"), hint) if rows else note
 
     @property
     def _deployed(self) -> Deployed:

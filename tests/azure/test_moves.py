@@ -451,7 +451,9 @@ def test_a_founder_that_has_left_comes_back_as_one_that_joins() -> None:
     assert done.index("etcd/member/azure-lab-03") < done.index("azure-lab-b/machine/azure-lab-03")
     with_disk = bodies()
     del with_disk["azure-lab-b/machine/azure-lab-03"]
-    assert "takes nobody with the data of before" in why(World(bodies=with_disk, etcd=left), {})
+    both = why(World(bodies=with_disk, etcd=left), {})
+    assert "takes nobody with the data of before; for good: take its host out of the parameters" in both
+    assert "name it in etcd.removed: [azure-lab-03]; or is it wanted back: replace: [azure-lab-03]" in both
 
 
 def test_the_machine_of_a_member_does_not_go_unless_it_leaves() -> None:

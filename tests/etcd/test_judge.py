@@ -520,6 +520,7 @@ def test_the_voters_that_are_listed_count_where_others_have_left_for_good() -> N
         "awaiting azure-prd-03 and azure-prd-04; the other 2 of 4 serve; 2 voters, quorum 2: no further loss tolerated"
     )
     assert result.sentence.startswith(start)
+    assert result.sentence.endswith("deploy what is missing, or name in etcd.removed who is gone for good")
     half = spoilt(without(gone(1, 2, 3), 2, 3), 0, linearizable=Reply("failed", detail="no leader"), hash=NOT_ASKED)
     result = verdict(half._replace(canary=None), awaiting=LATER)
     assert (result.kind, "quorum lost: 1 of 2, needs 2: restart azure-prd-02; do" in result.sentence) == (
@@ -532,7 +533,7 @@ def test_a_machine_that_somebody_has_taken_away_is_a_fault() -> None:
     result = verdict(gone(3), gone=frozenset({"azure-prd-04"}))
     assert (result.kind, state(result, "azure-prd-04", "machine")) == ("unhealthy", "failed")
     assert result.sentence.startswith(
-        "azure-prd-04 has no machine any more, which no plan of ours has taken away; 3 of 4: no further loss tolerated"
+        "azure-prd-04 has no machine any more; 3 of 4: no further loss tolerated; go on with what was interrupted, or let"
     )
     assert verdict(healthy(), gone=frozenset({"azure-prd-04"})).healthy, "it answers: it is there again"
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from corelib.etcd.judge import judge
+from corelib.etcd.present import present
 from corelib.member import Member
 from tests.etcd.clusters import Running, binary, four, older
 from tests.faults.tables import EtcdTable
@@ -128,6 +131,43 @@ def test_etcd_that_listens_elsewhere_for_clients(three: Running, etcd_matrix: Et
     starts = f"{member.name} refuses connections on {member.address}:2379 (etcd runs, but does not listen there)"
     says = ["correct its listen-client-urls"]
     etcd_matrix.fault("listens elsewhere for clients", three, starts, says=says, margin=LEFT)
+
+
+def test_only_a_member_that_was_once_in_a_quorum_shows_that_there_was_one(etcd: str, tmp_path: Path) -> None:
+    """Founders that wait for each other list no client URLs; a member lists them ever after, started again or not."""
+    cluster = Running(tmp_path, members=four(11, network="127.0.38"), etcd=etcd, absent=[2, LAST])
+    try:
+        first, *others = cluster.members
+        for _ in range(2):
+            cluster.until(lambda: _shows(cluster, first), f"{first.name} shows who it is")
+            assert not _founded(cluster)
+            cluster.kill(first)
+            cluster.start(first)
+        for member in others[1:]:
+            cluster.start(member)
+        cluster.until(lambda: _serving(cluster) == len(cluster.members), "all serve")
+        for member in others:
+            cluster.kill(member)
+        cluster.until(lambda: _serving(cluster) == 0, "nobody serves")
+        assert _founded(cluster)
+        cluster.kill(first)
+        cluster.start(first)
+        cluster.until(lambda: _shows(cluster, first), f"{first.name} shows who it is")
+        assert _founded(cluster)
+    finally:
+        cluster.end()
+
+
+def _shows(cluster: Running, member: Member) -> bool:
+    seen = {s.member: s.peer.value for s in cluster.look(patience_s=0.5, canary=False).members}
+    return seen[member] is not None
+
+
+def _founded(cluster: Running) -> bool:
+    """As if nothing was known of the machines of the last two."""
+    intended = cluster.intended().with_machines([member.name for member in cluster.members[:2]])
+    samples = cluster.look(patience_s=0.5, canary=False)
+    return present(intended, samples, judge(intended, samples)).founded
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ def missing(fleet: Fleet, observed: Observed) -> tuple[Member, ...]:
 def remains(fleet: Fleet, observed: Observed) -> bool:
     """Whether anything is there that may hold a member's data, its machine or its disk."""
     places = (target.split("/") for target in (*observed.bodies, *observed.strays))
-    names = {f"{one.name}{of}" for one in _ever(fleet) for of in ("", "-etcd")}
+    names = {f"{one.name}{of}" for one in fleet.etcd.ever for of in ("", "-etcd")}
     return any(kind in ("machine", "disk") and name in names for _, kind, name in places)
 
 

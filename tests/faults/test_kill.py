@@ -24,7 +24,7 @@ from corelib import lab
 from corelib.lab import marks, places
 from corelib.lab.client import _checked
 from corelib.record import records
-from tests.project import lay_out
+from tests.project import lay_out, python_path
 from tests.runbook import papermill
 
 LAB = ("-f", "parameters/lab.yaml")
@@ -66,7 +66,7 @@ def _kill_and_resume(root: Path, name: str, position: int, *consent: str) -> Non
     planned = papermill.run(root, name, *LAB)
     digest = re.findall(r"Digest: (plan-[0-9a-f]{16})", planned.shown)[0]
     approved = (*LAB, "-p", "approved_plan", digest, *consent)
-    environment = {"PYTHONPATH": str(root), "KILL_AFTER": str(position)}
+    environment = {"PYTHONPATH": python_path(root), "KILL_AFTER": str(position)}
     killed = papermill.run(root, name, *approved, environment=environment)
     assert killed.code != 0
     assert killed.record.outcome == "interrupted"

@@ -23,7 +23,7 @@ from corelib.record import Record, read, records, seal
 from corelib.record.outputs import source_digest
 from corelib.record.verify import executions_of, notebook_findings, verify
 from corelib.runbook.filing import collect
-from tests.project import lay_out
+from tests.project import lay_out, python_path
 from tests.runbook import papermill
 from tests.runbook.jupyter import opened
 
@@ -357,7 +357,7 @@ def approved(root: Path) -> tuple[Path, str]:
 
 
 def _slow(root: Path) -> dict[str, str]:
-    return {**_at(root), "PYTHONPATH": str(root), "RUNBOOKS_TEST": str(root / "begun")}
+    return {**_at(root), "PYTHONPATH": python_path(root), "RUNBOOKS_TEST": str(root / "begun")}
 
 
 def _apply(root: Path, digest: str) -> subprocess.Popen[str]:

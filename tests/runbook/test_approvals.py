@@ -24,7 +24,7 @@ from corelib.record.finding import Finding
 from corelib.record.signing import Key, load
 from corelib.record.verify import verify
 from corelib.runbook.approvals import Approvals, Given
-from tests.project import lay_out
+from tests.project import lay_out, python_path
 
 from . import papermill
 
@@ -168,8 +168,7 @@ def _account(root: Path, person: Person) -> dict[str, str]:
     """The environment of somebody with their key, on an account of their own name (there is only one here)."""
     (root / "sitecustomize.py").write_text(ACCOUNT)
     named = {"RUNBOOKS_SIGNING_KEY": str(person.file), "TEST_ACCOUNT": person.name}
-    path = os.pathsep.join((str(root), os.environ.get("PYTHONPATH", "")))
-    return {"RUNBOOKS_ROOT": str(root), "PYTHONPATH": path, **named}
+    return {"RUNBOOKS_ROOT": str(root), "PYTHONPATH": python_path(root), **named}
 
 
 def _as(root: Path, person: Person, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:

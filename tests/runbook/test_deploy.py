@@ -16,7 +16,7 @@ import pytest
 from corelib import lab, parameters
 from corelib.azure import client
 from corelib.record import read
-from tests.project import lay_out
+from tests.project import lay_out, python_path
 
 from . import papermill
 
@@ -198,7 +198,7 @@ def test_the_profile_as_written_starts_no_etcd_and_verify_says_so(root: Path) ->
 def test_an_altered_peer_address_is_caught_by_reality(root: Path) -> None:
     # A bug of the renderer's, as it were: what reaches the hosts says .9 where the fleet says .3.
     (root / "sitecustomize.py").write_text(BUG)
-    environment = {"PYTHONPATH": str(root)}
+    environment = {"PYTHONPATH": python_path(root)}
     digest = _digest(papermill.run(root, "deploy-azure", *LAB, environment=environment).shown)
     done = papermill.run(root, "deploy-azure", *LAB, "-p", "approved_plan", digest, environment=environment)
     assert done.record.outcome == "succeeded"

@@ -174,11 +174,12 @@ _AGAIN = "verify-etcd says what is wrong; then run again with the same approval:
 def _is_known(found: Verification, name: str, url: str) -> bool:
     """Whether it has been a member for long: those that came back have found their data, as it will its own.
 
-    A list of a quorum is believed; where there is none, for want of this member perhaps, what each has on its disk.
+    A list of a quorum is believed; where there is none, for want of this member perhaps, what all have on their disks.
     """
-    own = (view.members for one in found.samples.members for view in (one.listing.value, one.peer.value) if view)
-    lists = (found.present.listed,) if found.present.listed else own
-    return any(entry.name == name and url in entry.peer_urls for members in lists for entry in members)
+    own = [view.members for one in found.samples.members for view in (one.listing.value, one.peer.value) if view]
+    lists = [found.present.listed] if found.present.listed else own
+    has = [any(entry.name == name and url in entry.peer_urls for entry in members) for members in lists]
+    return bool(has) and all(has)
 
 
 def _through(present: Present, apart_from: str) -> str:

@@ -112,9 +112,13 @@ def _overlay(before: Mapping[str, Any], network: IPv4Network, left: set[str]) ->
 
 
 def _etcd(before: Mapping[str, Any], places: Mapping[str, str], *, alone: bool) -> dict[str, Any]:
-    after = {name: value for name, value in before.items() if name not in ("tls", "login")}
+    """Who is in the cluster now founds it here, or joins; who has left it comes to no cluster that is new."""
+    after = {name: value for name, value in before.items() if name not in ("tls", "login", "removed")}
     for name in ("bootstrap", "added"):
-        after[name] = {host: places[address] for host, address in before[name].items()}
+        left = {host: address for host, address in before[name].items() if host not in before["removed"]}
+        after[name] = {host: places[address] for host, address in left.items()}
+    if not after["bootstrap"]:
+        after |= {"bootstrap": after["added"], "added": {}}
     after["loopback_listener"] = before["loopback_listener"] and alone  # 127.0.0.1:2379 can be had once a machine
     return after
 

@@ -109,6 +109,26 @@ def test_all_that_was_changed_is_listed() -> None:
     assert etcd == {"etcd.loopback_listener", *(f"etcd.bootstrap.azure-prd-0{n}" for n in (1, 2, 3, 4))}
 
 
+@pytest.mark.parametrize("left", [["azure-prd-04"], [f"azure-prd-0{n}" for n in (1, 2, 3, 4)]])
+def test_who_has_left_etcd_does_not_found_what_is_rehearsed(left: list[str]) -> None:
+    text = text_of("prd").replace(
+        "      azure-prd-04: 10.1.0.4\n",
+        f"      azure-prd-04: 10.1.0.4\n    added: {{azure-prd-05: 10.1.0.5}}\n    removed: [{', '.join(left)}]\n",
+    )
+    for name in left:
+        host = f"        - {{name: {name}, address: 10.1.0.{name[-1]}}}\n"
+        assert host in text
+        text = text.replace(host, host.replace("}", ", etcd: none}") if name != "azure-prd-04" else "")
+    last = "        - {name: azure-prd-03, address: 10.1.0.3"
+    text = text.replace(last, f"        - {{name: azure-prd-05, address: 10.1.0.5}}\n{last}")
+    assert not parameters.load(text, "prd.yaml").report.errors
+    after = parameters.load(mapped(text).text, "mapped.yaml")
+    assert not after.report.errors
+    stay = [name for name in (*(f"azure-prd-0{n}" for n in (1, 2, 3, 4)), "azure-prd-05") if name not in left]
+    assert ([one.name for one in after.fleet.etcd.members], after.fleet.etcd.removed) == (stay, ())
+    assert len(after.fleet.etcd.bootstrap) == max(1, len(stay) - 1)
+
+
 def test_a_lab_is_mapped_onto_itself() -> None:
     """What a lab offers is known in one more place than parameters/lab.yaml; both say the same."""
     names = {one.name for one in mapped(text_of("lab"), "127.0.2.0/24").changes}

@@ -15,11 +15,13 @@ from corelib import lab
 from tests.project import lay_out
 
 from . import papermill
+from .test_plan_command import planned
 
 NETWORK = "127.0.16.0/24"
 LAB = ("-f", "parameters/lab.yaml")
 HOSTS = [f"azure-lab-0{n}" for n in (1, 2, 3, 4)]
 KEYS = {name: base64.b64encode(hashlib.sha256(name.encode()).digest()).decode() for name in HOSTS}
+FIFTH = base64.b64encode(hashlib.sha256(b"azure-lab-05").digest()).decode()
 
 
 @pytest.fixture
@@ -67,3 +69,22 @@ def test_machines_follow_once_the_addresses_that_they_name_are_reserved(root: Pa
     assert {host.name for host in lab.status(root, NETWORK).hosts} == set(HOSTS)
     kept = papermill.run(root, "deploy-azure", *LAB)
     assert "no change" in kept.record.outcome or "0 to create" in kept.shown or "Nothing to do" in kept.shown
+
+
+def test_nobody_joins_etcd_in_the_stage_in_which_no_machine_comes(root: Path) -> None:
+    file = root / "parameters" / "lab.yaml"
+    text, host = file.read_text(), "        - {name: azure-lab-04, address: 127.0.16.4}\n"
+    last = "      azure-lab-04: 127.0.16.4\n"
+    text = text.replace(json.dumps(KEYS), json.dumps({**KEYS, "azure-lab-05": FIFTH}))
+    for old, more in (
+        (last, "    added: {azure-lab-05: 127.0.16.5}\n"),
+        (host, "        - {name: azure-lab-05, address: 127.0.16.5}\n"),
+    ):
+        assert old in text
+        text = text.replace(old, old + more)
+    file.write_text(text)
+    code, plan = planned(root, "deploy-azure", *LAB)
+    assert (code, plan["blocked"]) == (6, [])
+    kinds = {target.split("/")[1] for target in plan["order"]}
+    assert "azure-lab-b/disk/azure-lab-05-etcd" in plan["order"]
+    assert not kinds & {"machine", "member", "ready"}

@@ -205,7 +205,10 @@ def afterwards(fleet: Fleet, patterns: Sequence[str]) -> str:
         return ""
     whole = [one.name for one in fleet.clusters if len(clusters[one.name]) == len(one.hosts)]
     single = [name for cluster, names in clusters.items() if cluster not in whole for name in names]
-    out = [*(f"{name} from fleet.clusters" for name in whole), *(f"{name} from its cluster's hosts" for name in single)]
+    out = [
+        *(f"{name} out of fleet.clusters" for name in whole),
+        *(f"{name} out of its cluster's hosts" for name in single),
+    ]
     text = (
         f"Once it is gone, the parameters still ask for it, and the next plan would make it anew: take {', '.join(out)}"
     )

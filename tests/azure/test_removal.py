@@ -77,10 +77,10 @@ def test_a_learner_that_has_never_started_leaves_with_its_site() -> None:
 
 def test_what_the_parameters_have_to_say_next_is_said() -> None:
     (text,) = removal(B).warnings
-    assert "take azure-lab-b from fleet.clusters, and say who has left etcd:" in text
+    assert "take azure-lab-b out of fleet.clusters, and say who has left etcd:" in text
     assert text.endswith("\nfleet:\n  etcd:\n    removed: [azure-lab-03, azure-lab-04]")
     (one,) = removal(f"{B}/machine/azure-lab-04").warnings
-    assert "take azure-lab-04 from its cluster's hosts" in one
+    assert "take azure-lab-04 out of its cluster's hosts" in one
     assert one.endswith("removed: [azure-lab-04]")
     for patterns in ((A, B), (f"{B}/disk/*",), ("azure-lab-c",)):
         assert removal(*patterns).warnings == (), "all goes, or no machine does"

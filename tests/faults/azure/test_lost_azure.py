@@ -116,7 +116,7 @@ def _quorum_lost(one: Life) -> None:
 
 
 def _site_destroyed(one: Life) -> None:
-    assert "take azure-lab-b from fleet.clusters" in "".join(look(one, destroy=["azure-lab-b"]).plan.warnings)
+    assert "take azure-lab-b out of fleet.clusters" in "".join(look(one, destroy=["azure-lab-b"]).plan.warnings)
     assert one.apply(destroy=["azure-lab-b"]).outcome == "succeeded", one.said
     lines = re.search(r"removed: \[(.*)\]", one.said)
     assert lines is not None, "the result says it too"

@@ -12,6 +12,8 @@ from .job import Job, Login
 from .plan import wanted
 from .stages import Stage
 
+_ANOTHER = "nothing more is done: find out whose disk it is (lsblk in the rescue system), then plan again"
+
 
 def inventory(job: Job, login: Login) -> tuple[Disk, ...]:
     """The disks that the machine has, as they are now."""
@@ -117,5 +119,5 @@ def _target(job: Job, shell: Shell) -> Disk:
     disk, approved = disks.choose(target.inventory(shell), job.host.disk, job.host.name), job.approved
     differs = "nothing was approved" if approved is None else approved.differs(disk)
     if differs:
-        raise Refused(f"looking at {disk.path} of {job.host.name}", differs, "nothing more is done: look at it")
+        raise Refused(f"looking at {disk.path} of {job.host.name}", differs, _ANOTHER)
     return disk

@@ -96,8 +96,8 @@ def wipe(shell: Shell, name: str, disk: Disk, down: Sequence[Sequence[str]]) -> 
             raise Refused(f"wiping {disk.path}", stopped, f"nothing was wiped: {after}plan again")
         found = f"exit code {done.code}: {said[-300:] or f'left on it: {left}'}"
         remedy = (
-            "find out what holds it (lsblk, fuser -vm), then plan again; it may be overwritten and not bootable, and the "
-            "machine stays in its rescue system"
+            "find out what holds it (lsblk, fuser -vm), then plan again; it may be overwritten and not bootable, and "
+            "the machine stays in its rescue system"
         )
         raise ServiceFailed(f"wiping {disk.path}", found, remedy)
 

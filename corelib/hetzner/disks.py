@@ -43,7 +43,8 @@ def choose(disks: tuple[Disk, ...], name: str, host: str) -> Disk:
             doing, f"no disk has it. Disks seen: {seen}", "correct the disk in the parameters; nothing was written"
         )
     if len(found) > 1:
-        raise Refused(doing, f"several disks have it. Disks seen: {seen}", "nothing was written: this needs a person")
+        remedy = "give a name in the parameters that one disk has, or take the other disk out; nothing was written"
+        raise Refused(doing, f"several disks have it. Disks seen: {seen}", remedy)
     return found[0]
 
 

@@ -19,6 +19,8 @@ UNSEEN = (
 )
 _ASKED_EVERY = 60.0  # seconds between two questions to Robot while SSH says nothing new: it answers 500 in an hour
 
+_NOT_RESCUE = "find out which system answers there (vKVM in Robot), then plan again; nothing was written"
+
 Kind = Literal["sw", "hw"]
 
 
@@ -219,5 +221,5 @@ def let_in(login: Login) -> bool | None:
     except (NoSsh, CommandTimedOut):
         return None
     if problem := f"its host name is {name!r}, not 'rescue'" if name != "rescue" else guards.root(mounts):
-        raise Refused(f"logging in to {login.address}", problem, "nothing was written")
+        raise Refused(f"logging in to {login.address}", problem, _NOT_RESCUE)
     return True

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from ..errors import ServiceFailed
+from ..errors import Refused, ServiceFailed
 from ..fleet import Dedicated, Fleet
 from ..ssh import Shell, fingerprint
 from . import disks
@@ -20,13 +20,14 @@ Script = Literal["none", "running", "good", "bad"]
 
 # The one shell that writes looks the disk up again, under a lock. The lock is a file of its own: udev would not look at
 # the new partitions of a device that is itself locked (systemd.io/BLOCK_DEVICE_LOCKING), and the script needs them.
-_GUARDED = """
+_LOCKED, _MOVED = 75, 76
+_GUARDED = f"""
 work=$1 name=$2 expected=$3
 shift 3
 exec 9>"/run/lock/$name.lock"
-flock -w 5 9 || { echo "another install holds $name" >&2; exit 75; }
+flock -w 5 9 || {{ echo "guard: another install holds $name" >&2; exit {_LOCKED}; }}
 device=$(readlink -f "/dev/disk/by-id/$name")
-[ "$device" = "$expected" ] || { echo "$name is $device now, and was $expected" >&2; exit 76; }
+[ "$device" = "$expected" ] || {{ echo "guard: $name is $device now, and was $expected" >&2; exit {_MOVED}; }}
 """
 _WIPE = f"""{_GUARDED}
 for command; do sh -c "$command" || exit 77; done
@@ -89,8 +90,15 @@ def wipe(shell: Shell, name: str, disk: Disk, down: Sequence[Sequence[str]]) -> 
     done = shell.run("sh", "-c", _WIPE, "sh", WORK, name, disk.path, *commands, timeout=120)
     left = shell.run("wipefs", disk.path).out.strip()
     if done.code or left:
-        found = f"exit code {done.code}: {(done.err or done.out).strip()[-300:] or f'left on it: {left}'}"
-        remedy = "the disk may be overwritten and not bootable; the machine stays in its rescue system"
+        said = (done.err or done.out).strip()
+        if stopped := _guarded(done.code, said):
+            after = "when that install has ended, " if done.code == _LOCKED else ""
+            raise Refused(f"wiping {disk.path}", stopped, f"nothing was wiped: {after}plan again")
+        found = f"exit code {done.code}: {said[-300:] or f'left on it: {left}'}"
+        remedy = (
+            "find out what holds it (lsblk, fuser -vm), then plan again; it may be overwritten and not bootable, and "
+            "the machine stays in its rescue system"
+        )
         raise ServiceFailed(f"wiping {disk.path}", found, remedy)
 
 
@@ -134,12 +142,21 @@ def judge(host: Dedicated, code: int, log: str) -> str:
     """The script's line of success. Raises ServiceFailed unless it has one and the exit code is 0."""
     if line := success(host, code, log):
         return line
+    if stopped := _guarded(code, log):
+        remedy = "the disk is wiped, and nothing was written on it: plan again, and approve another attempt"
+        raise Refused(f"installing {host.name}", f"the install script was not begun: {stopped}", remedy)
     found = f"the install script ended with exit code {code}: {log[-500:] or 'it said nothing'}"
     remedy = (
         "the disk is overwritten and not bootable; the machine stays in its rescue system. Remove the cause, plan "
         "again, and approve another attempt"
     )
     raise ServiceFailed(f"installing {host.name}", found, remedy)
+
+
+def _guarded(code: int, said: str) -> str:
+    """What the guard in the shell that writes has said, if it was that which ended it; else empty."""
+    last = said.splitlines()[-1] if said else ""
+    return last.removeprefix("guard: ") if code in (_LOCKED, _MOVED) and last.startswith("guard: ") else ""
 
 
 def layout(shell: Shell, host: Dedicated, disk: Disk) -> dict[str, tuple[str, str]]:
@@ -149,7 +166,12 @@ def layout(shell: Shell, host: Dedicated, disk: Disk) -> dict[str, tuple[str, st
     if missing := [label for label in ("EFI-SYSTEM", "USR-A", "OEM", "ROOT") if label not in found]:
         has = ", ".join(sorted(found)) or "none"
         wrong = f"no partition is labelled {' or '.join(missing)}; there are: {has}"
+<<<<<<< HEAD
         raise ServiceFailed(f"checking {disk.path} on {host.name}", wrong, "it would not boot")
+=======
+        remedy = "do not reboot it, it would not come up: plan again, and approve another attempt"
+        raise ServiceFailed(f"checking {disk.path} on {host.name}", wrong, remedy)
+>>>>>>> tells
     return found
 
 
@@ -187,7 +209,11 @@ def prepare(
     if shell.run("mountpoint", "-q", root).code == 0:  # a run that was killed has left it
         shell.read("umount", root, timeout=120)
     with mounted(shell, partition, root):
-        expect(shell, f"{root}{USER_DATA[distribution]}", user_data_sha256, "it would boot with other user-data")
+        remedy = (
+            "do not reboot it, it would boot with other user-data: find in the script's log what has altered it, then "
+            "plan again, and approve another attempt"
+        )
+        expect(shell, f"{root}{USER_DATA[distribution]}", user_data_sha256, remedy)
         return _make_host_key(shell, host, root)
 
 

@@ -12,7 +12,11 @@ from .job import Job, Login
 from .plan import wanted
 from .stages import Stage
 
+<<<<<<< HEAD
 _AGAIN = "The machine stays in its rescue system: remove the cause, plan again, and approve another attempt"
+=======
+_ANOTHER = "nothing more is done: find out whose disk it is (lsblk in the rescue system), then plan again"
+>>>>>>> tells
 
 
 def inventory(job: Job, login: Login) -> tuple[Disk, ...]:
@@ -122,5 +126,5 @@ def _target(job: Job, shell: Shell) -> Disk:
     disk, approved = disks.choose(target.inventory(shell), job.host.disk, job.host.name), job.approved
     differs = "nothing was approved" if approved is None else approved.differs(disk)
     if differs:
-        raise Refused(f"looking at {disk.path} of {job.host.name}", differs, "nothing more is done: look at it")
+        raise Refused(f"looking at {disk.path} of {job.host.name}", differs, _ANOTHER)
     return disk

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 PACE = 5.0  # seconds between two lines of what one resource waits for
+_OLD = 600.0  # seconds after which the same text is news again
 _TOGETHER = 0.3  # seconds between any two such lines: hundreds of resources may wait at once
 _LONGEST = 300  # characters of one line
 
@@ -13,8 +14,8 @@ _LONGEST = 300  # characters of one line
 class News:
     """Takes a journal's entries in their order; gives the lines that are news.
 
-    What is waited for is said when it changes, and never twice; where it changes faster than the pace, its newest text
-    is said when its turn has come, and nothing of it once the wait is over.
+    What is waited for is said when it changes, and is not repeated; where it changes faster than the pace, its newest
+    text is said when its turn has come, and nothing of it once the wait is over.
     """
 
     def __init__(self) -> None:
@@ -26,10 +27,7 @@ class News:
         """What is to be said of an entry at once; empty if nothing is."""
         match entry:
             case {"kind": "step", "phase": "wait", "target": target, "detail": detail}:
-                text = " ".join(detail.split())[:_LONGEST]
-                if text == self._said.get(target, ("", 0.0))[0]:
-                    self._waiting.pop(target, None)
-                elif text:
+                if text := " ".join(detail.split())[:_LONGEST]:
                     self._waiting[target] = text
             case {"kind": "step", "phase": "done" | "failed", "target": target}:
                 self._waiting.pop(target, None)
@@ -40,9 +38,13 @@ class News:
         """What is waited for and may be said now; `now` is in seconds."""
         lines = []
         for target, text in list(self._waiting.items()):
+            before, at = self._said.get(target, ("", float("-inf")))
+            if text == before and now - at < _OLD:
+                del self._waiting[target]
+                continue
             if now - self._last < _TOGETHER:
                 break
-            if now - self._said.get(target, ("", float("-inf")))[1] < PACE:
+            if now - at < PACE:
                 continue
             del self._waiting[target]
             self._said[target] = text, now

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from corelib.errors import Refused
+from corelib.errors import Refused, RunbookError
 from corelib.hetzner import disks, guards
 from corelib.hetzner.facts import Approved, Disk
-from corelib.hetzner.target import entry
+from corelib.hetzner.target import entry, judge
+from tests.hetzner.rig import fleet
 from tests.hetzner.test_disks import OTHER, TARGET, WWN, device
 
 PART = device("sda1", None, "part", fstype="ext4", label="data")
@@ -172,3 +173,16 @@ Boot0002* a name of its own\tHD(1,GPT,CC33,0x1000,0x40000)/File(\\efi\\boot\\boo
 )
 def test_an_entry_counts_that_boots_this_very_partition(identity: str, found: str) -> None:
     assert entry(ENTRIES, identity)[:9] == found
+
+
+@pytest.mark.parametrize(
+    ("code", "log", "words"),
+    [
+        (75, "begun\nguard: another install holds wwn-0x1", "the install script was not begun: another install holds"),
+        (75, "no space left", "the install script ended with exit code 75: no space left"),
+        (4, "guard: of a node", "the install script ended with exit code 4"),
+    ],
+)
+def test_our_own_guard_is_not_told_as_the_script(code: int, log: str, words: str) -> None:
+    with pytest.raises(RunbookError, match=words):
+        judge(fleet().dedicated[0], code, log)

@@ -38,6 +38,15 @@ def test_a_text_that_went_and_came_back_in_between_is_not_repeated() -> None:
     assert len(heard((0, step("wait", "a")), (1, step("wait", "b")), (2, step("wait", "a")))) == 1
 
 
+def test_what_is_said_anew_after_a_long_time_is_news() -> None:
+    news, limit = News(), step("wait", "the limit of 50 requests is used up", "ded/robot")
+    said = []
+    for now in (0.0, 3600.0):
+        news.take(limit)
+        said += news.due(now)
+    assert len(said) == 2
+
+
 def test_what_is_over_is_not_waited_for_any_more() -> None:
     events = [(0, step("wait", "a")), (1, step("wait", "b")), (2, step("done", "well"))]
     assert [line for _, line in heard(*events)] == ["    … ded/installed a", "    ✔ ded/installed well"]

@@ -166,12 +166,7 @@ def layout(shell: Shell, host: Dedicated, disk: Disk) -> dict[str, tuple[str, st
     if missing := [label for label in ("EFI-SYSTEM", "USR-A", "OEM", "ROOT") if label not in found]:
         has = ", ".join(sorted(found)) or "none"
         wrong = f"no partition is labelled {' or '.join(missing)}; there are: {has}"
-<<<<<<< HEAD
-        raise ServiceFailed(f"checking {disk.path} on {host.name}", wrong, "it would not boot")
-=======
-        remedy = "do not reboot it, it would not come up: plan again, and approve another attempt"
-        raise ServiceFailed(f"checking {disk.path} on {host.name}", wrong, remedy)
->>>>>>> tells
+        raise ServiceFailed(f"checking {disk.path} on {host.name}", wrong, "do not reboot it, it would not come up")
     return found
 
 
@@ -209,10 +204,7 @@ def prepare(
     if shell.run("mountpoint", "-q", root).code == 0:  # a run that was killed has left it
         shell.read("umount", root, timeout=120)
     with mounted(shell, partition, root):
-        remedy = (
-            "do not reboot it, it would boot with other user-data: find in the script's log what has altered it, then "
-            "plan again, and approve another attempt"
-        )
+        remedy = "do not reboot it, it would boot with other user-data; its script's log may say what has altered it"
         expect(shell, f"{root}{USER_DATA[distribution]}", user_data_sha256, remedy)
         return _make_host_key(shell, host, root)
 

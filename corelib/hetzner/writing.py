@@ -12,11 +12,8 @@ from .job import Job, Login
 from .plan import wanted
 from .stages import Stage
 
-<<<<<<< HEAD
 _AGAIN = "The machine stays in its rescue system: remove the cause, plan again, and approve another attempt"
-=======
 _ANOTHER = "nothing more is done: find out whose disk it is (lsblk in the rescue system), then plan again"
->>>>>>> tells
 
 
 def inventory(job: Job, login: Login) -> tuple[Disk, ...]:

@@ -180,6 +180,7 @@ def _as(root: Path, person: Person, *command: str, **environment: str) -> subpro
     )  # fmt: skip
 
 
+@pytest.mark.faults  # long: three runs by two people
 def test_an_apply_waits_for_somebody_else(root: Path, people: dict[str, Person]) -> None:
     op, anna = people["op"], people["anna"]
     planned = papermill.run(root, "deploy-azure", *LAB)

@@ -21,9 +21,7 @@ NETWORK = "127.0.93."
 ENDED_NETWORK = "127.0.94."
 BACK_NETWORK = "127.0.96."
 SIZE_NETWORK = "127.0.95."
-_STARTS = (
-    7  # events of a change of size: it begins; Azure is asked, and accepts, to switch off, to change, to switch on
-)
+_STARTS = 7  # events of a change of size: it begins; Azure is asked and accepts, for off, for the change, for on
 
 
 def add_a_fifth(one: Life) -> None:

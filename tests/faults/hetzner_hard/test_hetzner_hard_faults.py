@@ -77,7 +77,7 @@ def test_hetzner_hard_letters_swapped(hard: Rig) -> None:
         hard.command("udevadm", "settle")
 
     problem = hard.tried("letters swapped before a write", at(WRITE, swap))
-    assert isinstance(problem, ServiceFailed)
+    assert isinstance(problem, Refused)
     assert f"wwn-{TARGET} is {places[1]} now, and was {places[0]}" in problem.found
     assert hard.target_as_it_was
     assert other.wwn == OTHER

@@ -30,6 +30,7 @@ def boot(job: Job) -> Login:
     A boot that an earlier run has asked for is used, if it still stands. Where none comes of the gentle reset, the hard
     one follows, once.
     """
+    cut_off = _cut_off(job)
     if (booted := _happened(job)) and (login := _standing(job, booted)):
         return login
     _arm(job)
@@ -37,6 +38,17 @@ def boot(job: Job) -> Login:
         if login := _standing(job, booted):
             return login
         _arm(job)
+    try:
+        return _pressed(job)
+    except HostKeyMismatch:
+        if not cut_off:
+            raise
+    # That run's boot came in between, took the armed rescue system with it, and was ended by our reset: once more.
+    _arm(job)
+    return _pressed(job)
+
+
+def _pressed(job: Job) -> Login:
     kinds = [kind for kind in ("sw", "hw") if kind in job.robot.resets(job.host.server)] or ["hw"]
     for kind in kinds[:-1]:
         try:
@@ -105,12 +117,15 @@ def _deleted(job: Job, key: str) -> str:
     return f"our temporary key {key} is not at Robot any more"
 
 
+def _cut_off(job: Job) -> bool:
+    """Whether an earlier run has armed the rescue system, and was cut off before it pinned a boot of it."""
+    note = job.memory.note
+    return note.before is not None and not note.host_keys
+
+
 def _happened(job: Job) -> Rescue | None:
     """The boot that an earlier run has asked for, if that run was cut off before it was pinned."""
-    note = job.memory.note
-    if note.state not in ("rescue armed", "resetting") or note.before is None:
-        return None
-    return _announced(job)
+    return _announced(job) if _cut_off(job) else None
 
 
 def _standing(job: Job, booted: Rescue) -> Login | None:
